@@ -1,0 +1,1 @@
+"""Measuring a policy: metrics, baselines, closed loop, offline, pages and the results table."""
