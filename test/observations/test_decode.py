@@ -5,10 +5,10 @@ from __future__ import annotations
 import array
 
 import cv2
-from hypothesis import given, settings
-from hypothesis import strategies as st
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from vla_nav.observations.decode import compressed_size, decode_compressed, decode_raw
 
@@ -105,7 +105,7 @@ def test_reduced_picture_never_falls_below_the_minimum(height, width, low_h, low
 @settings(deadline=None, max_examples=30)
 def test_cut_short_is_an_error_not_a_grey_picture(extension, share):
     blob = cv2.imencode(extension, _picture(40, 40))[1].tobytes()
-    with pytest.raises(ValueError, match='cut short|empty|neither'):
+    with pytest.raises(ValueError, match=r'cut short|empty|neither'):
         decode_compressed(blob[:int(len(blob) * share)])
 
 

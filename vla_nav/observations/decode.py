@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Union
+from array import array
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Buffer = Union[bytes, bytearray, memoryview, Sequence[int], NDArray[np.uint8]]
+# What rclpy, rosbags and tests put into a message's ``data``.
+Buffer = bytes | bytearray | memoryview | list[int] | array[int] | NDArray[np.uint8]
 
 # Channels a pixel, and OpenCV's conversion to RGB. 8UC3 is left out on purpose: it does not say
 # whether it is RGB or BGR, and a guess would swap red and blue.
@@ -49,8 +50,8 @@ def decode_raw(encoding: str, height: int, width: int, step: int,
     # The last row may lack its padding; some drivers send it so.
     needed = step * (height - 1) + width * channels
     if flat.size < needed:
-        raise ValueError(f'image data has {flat.size} bytes where {width}x{height} {encoding} with '
-                         f'step {step} needs {needed}: the message was cut short')
+        raise ValueError(f'image data has {flat.size} bytes where {width}x{height} {encoding} '
+                         f'with step {step} needs {needed}: the message was cut short')
     pixels = np.lib.stride_tricks.as_strided(
         flat, (height, width, channels), (step, channels, 1), writeable=False)
     if conversion is None:
@@ -128,4 +129,4 @@ def _jpeg_size(blob: bytes) -> tuple[int, int]:
 def _as_bytes(data: Buffer) -> NDArray[np.uint8]:
     if isinstance(data, np.ndarray):
         return np.ascontiguousarray(data, np.uint8).reshape(-1)
-    return np.frombuffer(data if not isinstance(data, (list, tuple)) else bytes(data), np.uint8)
+    return np.frombuffer(memoryview(bytes(data) if isinstance(data, list) else data), np.uint8)
