@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 # What rclpy, rosbags and tests put into a message's ``data``.
-Buffer = bytes | bytearray | memoryview | list[int] | array[int] | NDArray[np.uint8]
+Buffer = bytes | bytearray | memoryview | list[int] | array | NDArray[np.uint8]
 
 # Channels a pixel, and OpenCV's conversion to RGB. 8UC3 is left out on purpose: it does not say
 # whether it is RGB or BGR, and a guess would swap red and blue.
