@@ -44,7 +44,10 @@ class ActionChunk:
 
 @dataclass(frozen=True)
 class PolicySpec:
-    """What a caller must know of a policy before it runs one."""
+    """What a caller must know of a policy before it runs one.
+
+    ``arrived_threshold`` is the belief in [0, 1] from which on the task counts as done.
+    """
 
     name: str
     action_space: ActionSpace
@@ -53,6 +56,7 @@ class PolicySpec:
     step_ns: int
     chunk: int
     max_observation_age_s: float
+    arrived_threshold: float = 0.5
     provider: str = 'none'
 
 
