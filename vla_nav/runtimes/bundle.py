@@ -1,0 +1,131 @@
+"""A policy bundle: a directory with ``config.json``, ONNX graphs and a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from vla_nav.contracts import PolicyError
+from vla_nav.spaces import ActionSpace
+
+FORMAT_VERSION = 1
+CONFIG_NAME = 'config.json'
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra='forbid', frozen=True)
+
+
+class ActionSpaceConfig(_Strict):
+    """The stored form of :class:`vla_nav.spaces.ActionSpace`, SI limits."""
+
+    names: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    def build(self) -> ActionSpace:
+        """Return the action space; raise ValueError where it is not a valid one."""
+        return ActionSpace(self.names, self.low, self.high)
+
+
+class ImageConfig(_Strict):
+    """The picture that the policy takes, in pixels."""
+
+    height: int = Field(ge=8, le=4096)
+    width: int = Field(ge=8, le=4096)
+
+
+class BundleFile(_Strict):
+    """A file of the bundle and the SHA-256 of its content, lower-case hexadecimal."""
+
+    name: str = Field(pattern=r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$')  # a plain name: no other folder
+    sha256: str = Field(pattern=r'^[0-9a-f]{64}$')
+
+    @classmethod
+    def of(cls, path: Path) -> BundleFile:
+        """Describe an existing file."""
+        return cls(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+class BundleFiles(_Strict):
+    """The graphs that a robot needs, and the weights that training can resume from."""
+
+    policy: BundleFile
+    instruction: BundleFile
+    model: BundleFile | None = None
+
+
+class BundleConfig(_Strict):
+    """What ``config.json`` says; times in nanoseconds or seconds as their names tell."""
+
+    format_version: Literal[1] = FORMAT_VERSION
+    name: str = Field(min_length=1)
+    architecture: str = Field(min_length=1)
+    action_space: ActionSpaceConfig
+    image: ImageConfig
+    state_size: int = Field(ge=1)
+    step_ns: int = Field(gt=0)
+    chunk: int = Field(ge=1)
+    max_observation_age_s: float = Field(gt=0, allow_inf_nan=False)
+    arrived_threshold: float = Field(gt=0, le=1, allow_inf_nan=False)
+    files: BundleFiles
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator('action_space')
+    @classmethod
+    def _valid_space(cls, value: ActionSpaceConfig) -> ActionSpaceConfig:
+        value.build()
+        return value
+
+    def save(self, directory: Path) -> Path:
+        """Write ``config.json`` into the bundle's directory and return its path."""
+        path = directory / CONFIG_NAME
+        path.write_text(self.model_dump_json(indent=2, exclude_none=True) + '\n', 'utf-8')
+        return path
+
+
+def load_config(directory: Path) -> BundleConfig:
+    """Read and check a bundle's ``config.json``; raise PolicyError naming file, key and value."""
+    path = directory / CONFIG_NAME
+    if not directory.is_dir():
+        raise PolicyError(f'{directory}: no such policy bundle; give the directory that holds '
+                          f'{CONFIG_NAME}, such as models/compact')
+    try:
+        data = json.loads(path.read_text('utf-8'))
+    except FileNotFoundError:
+        raise PolicyError(f'{path}: missing; a policy bundle is a directory with {CONFIG_NAME} '
+                          'and its ONNX files') from None
+    except (OSError, ValueError) as error:
+        raise PolicyError(f'{path}: cannot be read: {error}; copy the bundle again') from error
+    version = data.get('format_version') if isinstance(data, dict) else None
+    if version != FORMAT_VERSION:
+        raise PolicyError(f'{path}: format_version is {version!r}, this vla_nav reads '
+                          f'{FORMAT_VERSION}; export the bundle again or install a vla_nav that '
+                          'reads it')
+    try:
+        return BundleConfig.model_validate(data)
+    except ValidationError as error:
+        problems = '; '.join(
+            f'{".".join(map(str, e["loc"]))} is {e["input"]!r:.80}: {e["msg"]}'
+            for e in error.errors())
+        raise PolicyError(f'{path}: {problems}; correct the key or export the bundle '
+                          'again') from None
+
+
+def read_file(directory: Path, file: BundleFile) -> bytes:
+    """Return a bundle file's content after its checksum was compared; raise PolicyError."""
+    path = directory / file.name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise PolicyError(f'{path}: cannot be read: {error}; copy the bundle again, complete '
+                          '(with `git lfs pull` where it comes from Git LFS)') from error
+    found = hashlib.sha256(content).hexdigest()
+    if found != file.sha256:
+        raise PolicyError(f'{path}: sha256 is {found}, {CONFIG_NAME} says {file.sha256}; the file '
+                          'is damaged or from another export: copy the whole bundle again')
+    return content
