@@ -1,0 +1,60 @@
+"""Package description, read by pip and by colcon's ament_python build alike."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = 'vla_nav'
+SHARED = ('launch', 'config', 'models')
+
+
+def data_files():
+    """List what an ament package installs beside its modules, as (directory, files)."""
+    files = [
+        ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
+        (f'share/{NAME}', ['package.xml']),
+        # `ros2 launch` looks for a node's executable here, whichever tool has installed it.
+        (f'lib/{NAME}', sorted(str(path) for path in Path('scripts').iterdir())),
+    ]
+    for root in SHARED:
+        for directory in sorted({path.parent for path in Path(root).rglob('*') if path.is_file()}):
+            found = sorted(str(path) for path in directory.iterdir() if path.is_file()
+                           and path.suffix != '.pyc')
+            if found:
+                files.append((f'share/{NAME}/{directory}', found))
+    return files
+
+
+SIM = ['mujoco>=3.2', 'gymnasium>=1.0', 'scipy', 'av', 'rosbags', 'h5py']
+TRAIN = ['torch', 'onnx', 'onnxscript', 'safetensors', 'h5py', 'matplotlib']
+
+setup(
+    name=NAME,
+    version='0.1.0',
+    description='Vision-Language-Action navigation for mobile robots on ROS 2',
+    long_description=Path('README.md').read_text(encoding='utf-8'),
+    long_description_content_type='text/markdown',
+    maintainer='vla_nav maintainers',
+    maintainer_email='maintainers@vla-nav.org',
+    license='Apache-2.0',
+    python_requires='>=3.10',
+    packages=find_packages(include=[NAME, f'{NAME}.*']),
+    package_data={NAME: ['py.typed']},
+    data_files=data_files(),
+    zip_safe=False,
+    install_requires=[
+        'numpy', 'opencv-python-headless', 'pydantic>=2', 'PyYAML', 'rich', 'typer',
+    ],
+    extras_require={
+        # cpu and gpu own the same module: install exactly one of them.
+        'cpu': ['onnxruntime'],
+        'gpu': ['onnxruntime-gpu'],
+        # For machines without ROS 2. A sourced ROS 2 comes first on PYTHONPATH and wins.
+        # Jazzy is the long-term release; requirements/kilted.txt is the other one tested.
+        'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-common-interfaces<5.4'],
+        'sim': SIM,
+        'train': TRAIN,
+        'test': ['pytest<9', 'hypothesis', 'ruff', 'mypy', 'flake8', 'pep257', 'types-PyYAML'],
+    },
+    entry_points={'console_scripts': ['vla-nav = vla_nav.cli.main:main']},
+)

@@ -1,0 +1,1 @@
+"""Bring-up: the graph once as data, and the supervisor that runs it without ROS's launch."""

@@ -1,0 +1,190 @@
+"""The graph as data: arguments, nodes, parameters and remappings, for whoever starts it.
+
+``launch/*.launch.py`` and ``vla-nav run`` both read this, so that they cannot drift apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from vla_nav.bringup.share import find_bundle, share_directory
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A launch argument; an empty value leaves the matter to the parameter file."""
+
+    name: str
+    default: str
+    description: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process of the graph. ``parameters`` win over ``params_file``."""
+
+    name: str
+    executable: str
+    params_file: str = ''
+    namespace: str = ''
+    parameters: Mapping[str, Value] = field(default_factory=dict)
+    remappings: tuple[tuple[str, str], ...] = ()
+    log_level: str = 'info'
+    package: str = 'vla_nav'
+    may_finish: bool = False
+
+
+_SWITCH = ('true', 'false')
+_COMMON = (
+    Argument('namespace', '', 'Prefix of all topics and nodes, for several robots'),
+    Argument('params_file', '', "ROS parameter file; the package's own by default"),
+    Argument('use_sim_time', 'false', 'Follow /clock instead of the system clock', _SWITCH),
+    Argument('policy', 'models/compact', "Policy bundle: a directory, or a shipped bundle's name"),
+    Argument('instruction', '', 'Instruction from the start on, also after a respawn'),
+    Argument('image_topic', 'camera/image_raw', 'Camera topic; camera_info is its sibling'),
+    Argument('image_transport', '', 'How pictures travel to the policy',
+             ('', 'raw', 'compressed')),
+    Argument('cmd_vel_topic', 'cmd_vel', 'Where the base listens'),
+    Argument('stamped_cmd_vel', '', 'Send TwistStamped instead of Twist', ('', *_SWITCH)),
+    Argument('dry_run', '', 'Compute everything, send zeros', ('', *_SWITCH)),
+    Argument('speed_cap', '', 'Highest share of the speed limits to use, 0 to 1'),
+    Argument('use_respawn', 'true', 'Start a node again when it dies', _SWITCH),
+    Argument('log_level', 'info', 'Log level of every node',
+             ('debug', 'info', 'warn', 'error', 'fatal')),
+    Argument('rviz', 'false', 'Also start rviz2', _SWITCH),
+)
+_SIM = (
+    Argument('scenario', '', 'Cell or family to sample a scene from, such as 2box_vert_left_close'),
+    Argument('seed', '0', 'Seed of the scene'),
+    Argument('driver', 'policy', 'Who drives: the policy, or the simulator\'s own planner',
+             ('policy', 'expert')),
+)
+_CAMERA = (
+    Argument('source', '', 'Camera index, video, folder of pictures or donkeycar tub'),
+)
+ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
+    'robot': _COMMON, 'sim': _COMMON + _SIM, 'camera': _COMMON + _CAMERA}
+
+
+def defaults(kind: str) -> dict[str, str]:
+    """Return the arguments of ``kind`` ('robot', 'sim' or 'camera') with their default values."""
+    return {argument.name: argument.default for argument in ARGUMENTS[kind]}
+
+
+def graph(kind: str, given: Mapping[str, str]) -> tuple[NodeSpec, ...]:
+    """Return the nodes to start for ``kind`` with the arguments ``given`` as text.
+
+    'robot' expects a camera and a base on the robot; 'sim' brings a simulated one; 'camera'
+    plays pictures through the graph and nothing moves.
+    """
+    values = {**defaults(kind), **given}
+    for argument in ARGUMENTS[kind]:
+        if argument.choices and values[argument.name] not in argument.choices:
+            raise ValueError(f'{argument.name}: "{values[argument.name]}" is none of '
+                             f'{", ".join(filter(None, argument.choices))}')
+    unknown = set(values) - {argument.name for argument in ARGUMENTS[kind]}
+    if unknown:
+        raise ValueError(f'unknown arguments {sorted(unknown)} for "{kind}"')
+    make = _Maker(kind, values)
+    nodes = [make.guard()]
+    if values.get('driver') != 'expert':
+        nodes.append(make.policy())
+    if kind == 'sim':
+        nodes.append(make.sim())
+    if kind == 'camera':
+        nodes.append(make.camera())
+    if values['rviz'] == 'true':
+        nodes.append(make.rviz())
+    return tuple(nodes)
+
+
+def command_line(node: NodeSpec) -> list[str]:
+    """Return the ROS arguments that give a node its name, parameters and remappings."""
+    words = ['--ros-args', '-r', f'__node:={node.name}', '--log-level', node.log_level]
+    if node.namespace:
+        words += ['-r', f'__ns:=/{node.namespace.strip("/")}']
+    if node.params_file:
+        words += ['--params-file', node.params_file]
+    for name, value in node.parameters.items():
+        words += ['-p', f'{name}:={_yaml(value)}']
+    for source, target in node.remappings:
+        words += ['-r', f'{source}:={target}']
+    return words
+
+
+class _Maker:
+    """Turns one set of argument values into nodes."""
+
+    def __init__(self, kind: str, values: Mapping[str, str]) -> None:
+        self._values = values
+        default = 'sim.yaml' if kind == 'sim' else 'robot.yaml'
+        self._params_file = values['params_file'] or str(share_directory() / 'config' / default)
+
+    def guard(self) -> NodeSpec:
+        return self._node('guard', self._cmd_vel() + self._images(),
+                          stamped_cmd_vel=self._switch('stamped_cmd_vel'),
+                          dry_run=self._switch('dry_run'), speed_cap=self._number('speed_cap'))
+
+    def policy(self) -> NodeSpec:
+        return self._node('policy', self._images(), bundle=find_bundle(self._values['policy']),
+                          instruction=self._values['instruction'] or None,
+                          image_transport=self._values['image_transport'] or None)
+
+    def sim(self) -> NodeSpec:
+        return self._node('sim', self._cmd_vel() + self._images(),
+                          cell=self._values['scenario'] or None, seed=int(self._values['seed']),
+                          expert=self._values['driver'] == 'expert',
+                          stamped_cmd_vel=self._switch('stamped_cmd_vel'))
+
+    def camera(self) -> NodeSpec:
+        return self._node('camera', self._images(), may_finish=True,
+                          source=self._values['source'] or None)
+
+    def rviz(self) -> NodeSpec:
+        return NodeSpec('rviz', 'rviz2', namespace=self._values['namespace'], package='rviz2',
+                        parameters={'use_sim_time': self._values['use_sim_time'] == 'true'})
+
+    def _node(self, name: str, remappings: tuple[tuple[str, str], ...], may_finish: bool = False,
+              **parameters: Value | None) -> NodeSpec:
+        chosen = {key: value for key, value in parameters.items() if value is not None}
+        chosen['use_sim_time'] = self._values['use_sim_time'] == 'true'
+        return NodeSpec(name, f'{name}_node', self._params_file, self._values['namespace'], chosen,
+                        remappings, self._values['log_level'], may_finish=may_finish)
+
+    def _images(self) -> tuple[tuple[str, str], ...]:
+        image = self._values['image_topic']
+        if image == 'camera/image_raw':
+            return ()
+        info = str(PurePosixPath(image).parent / 'camera_info')
+        return (('camera/image_raw', image), ('camera/camera_info', info),
+                ('camera/image_raw/compressed', f'{image}/compressed'))
+
+    def _cmd_vel(self) -> tuple[tuple[str, str], ...]:
+        topic = self._values['cmd_vel_topic']
+        return () if topic == 'cmd_vel' else (('cmd_vel', topic),)
+
+    def _switch(self, name: str) -> bool | None:
+        text = self._values[name]
+        return text == 'true' if text else None
+
+    def _number(self, name: str) -> float | None:
+        text = self._values[name]
+        try:
+            return float(text) if text else None
+        except ValueError:
+            raise ValueError(f'{name}: "{text}" is not a number') from None
+
+
+def _yaml(value: Value) -> str:
+    """Write a parameter value so that ROS's YAML reader gives back the same type."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        quoted = value.replace('\\', '\\\\').replace('"', '\\"').replace('\n', '\\n')
+        return f'"{quoted}"'
+    return str(value)
