@@ -1,0 +1,102 @@
+import math
+
+import numpy as np
+import pytest
+
+from vla_nav.contracts import ActionChunk
+from vla_nav.control.executor import ChunkExecutor
+from vla_nav.control.liveness import PictureWatch
+from vla_nav.control.task import Task, TaskState
+
+MS = 1_000_000
+S = 1_000 * MS
+
+
+@pytest.fixture
+def task():
+    return Task(3, ChunkExecutor(), PictureWatch(500 * MS), arrived_threshold=0.7)
+
+
+def feed(task, t, value=0.2, arrived=0.0, changed=True):
+    task.see(changed, t, t)
+    task.take(ActionChunk(np.full((4, 3), value, np.float32), 100 * MS, t, arrived))
+
+
+def test_without_an_instruction_nothing_moves(task):
+    feed(task, S)
+    assert task.state(S) == (TaskState.IDLE, '')
+    assert task.command(S, S).stamp_ns == 0 and not task.command(S, S).velocity.any()
+
+
+def test_an_understood_instruction_drives_on_pictures_and_stamps_them(task):
+    task.begin('go left', 'pass left')
+    assert task.state(S)[0] is TaskState.STOPPED  # no picture yet
+    feed(task, S)
+    command = task.command(S + 50 * MS, S + 50 * MS)
+    assert task.state(S)[0] is TaskState.DRIVING
+    assert command.stamp_ns == S and command.velocity == pytest.approx([0.2] * 3)
+
+
+def test_what_was_not_understood_means_standstill_and_says_so(task):
+    task.begin('go left', 'pass left')
+    feed(task, S)
+    task.refuse('blub', 'unknown words')
+    feed(task, S + 1)
+    assert task.state(S) == (TaskState.NOT_UNDERSTOOD, 'unknown words')
+    assert not task.command(S, S).velocity.any() and task.command(S, S).stamp_ns == 0
+
+
+def test_a_new_instruction_drops_what_the_old_one_planned(task):
+    task.begin('a', 'a')
+    feed(task, S)
+    task.begin('b', 'b')
+    command = task.command(S, S)
+    assert not command.velocity.any() and command.stamp_ns == S
+
+
+def test_nan_is_a_fault_that_stays_until_the_next_instruction(task):
+    task.begin('a', 'a')
+    feed(task, S, value=math.nan)
+    feed(task, S + MS)
+    state, why = task.state(S + MS)
+    assert state is TaskState.STOPPED and 'NaN' in why
+    assert task.command(S + MS, S + MS).stamp_ns == 0
+    task.begin('a', 'a')
+    feed(task, S + 2 * MS)
+    assert task.state(S + 2 * MS)[0] is TaskState.DRIVING
+
+
+def test_arrival_needs_half_a_second_of_belief_without_a_break(task):
+    task.begin('a', 'a')
+    beliefs = [0.9] * 5 + [0.1] + [0.9] * 6
+    for k, belief in enumerate(beliefs):
+        assert task.state(S + k * 100 * MS)[0] is not TaskState.ARRIVED
+        feed(task, S + k * 100 * MS, arrived=belief)
+    end = S + (len(beliefs) - 1) * 100 * MS
+    assert task.state(end)[0] is TaskState.ARRIVED
+    feed(task, end + 100 * MS)
+    command = task.command(end + 100 * MS, end + 100 * MS)
+    assert not command.velocity.any() and command.stamp_ns == end + 100 * MS
+
+
+def test_a_frozen_picture_does_not_renew_the_stamp_and_then_stops(task):
+    task.begin('a', 'a')
+    feed(task, S)
+    for k in range(1, 6):
+        task.see(False, S + k * 100 * MS, S + k * 100 * MS)
+    assert task.command(S + 490 * MS, S + 490 * MS).stamp_ns == S
+    assert task.state(S + 500 * MS) == (TaskState.STOPPED, 'picture frozen')
+    assert task.command(S + 500 * MS, S + 500 * MS).stamp_ns == 0
+    feed(task, S + 600 * MS)
+    assert task.state(S + 600 * MS)[0] is TaskState.DRIVING
+
+
+def test_disabling_stops_and_enabling_waits_for_a_new_picture(task):
+    task.begin('a', 'a')
+    feed(task, S)
+    task.enable(False)
+    assert task.state(S) == (TaskState.STOPPED, 'disabled') and not task.driving
+    task.enable(True)
+    assert not task.command(S, S).velocity.any()
+    feed(task, S + MS)
+    assert task.command(S + MS, S + MS).velocity.any()

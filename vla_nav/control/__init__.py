@@ -1,0 +1,1 @@
+"""Chunk execution, task state and the guard: pure and deterministic, time is an argument."""
