@@ -1,0 +1,1 @@
+"""The simulated robot: scenes, world, expert, judge, and a Gymnasium environment."""

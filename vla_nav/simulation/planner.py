@@ -1,0 +1,130 @@
+"""Shortest safe ways on a grid: the privileged map behind the expert and behind SPL."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_matrix
+from scipy.sparse.csgraph import dijkstra
+
+from vla_nav.simulation.layout import ROBOT_RADIUS_M, Scenario
+
+CELL_M = 0.05
+# 16 directions: the bends of an 8-connected path would show in the expert's commands.
+_STEPS = [(1, 0), (0, 1), (1, 1), (1, -1), (2, 1), (1, 2), (2, -1), (1, -2)]
+_LANDMARK_RADIUS_M = 0.2
+_OBJECT_RADIUS_M = 0.13
+
+
+class Map:
+    """Clearance and travel cost on a grid over one scenario's room; the person is not in it."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        """Rasterise the scenario: ``clearance`` [X, Y] metres from cell centres to obstacles."""
+        self.scenario = scenario
+        x0, x1, y0, y1 = scenario.room
+        self.xs = np.arange(x0 + CELL_M / 2, x1, CELL_M)
+        self.ys = np.arange(y0 + CELL_M / 2, y1, CELL_M)
+        x, y = np.meshgrid(self.xs, self.ys, indexing='ij')
+        clear = np.minimum.reduce([x - x0, x1 - x, y - y0, y1 - y])
+        for b in scenario.blocks:
+            c, s = np.cos(b.yaw), np.sin(b.yaw)
+            dx, dy = x - b.x, y - b.y
+            ox, oy = np.abs(c * dx + s * dy) - b.half_x, np.abs(-s * dx + c * dy) - b.half_y
+            outside = np.hypot(np.maximum(ox, 0), np.maximum(oy, 0))
+            clear = np.minimum(clear, outside + np.minimum(np.maximum(ox, oy), 0))
+        circles = [(o.x, o.y, _OBJECT_RADIUS_M) for i, o in enumerate(scenario.objects)]
+        if scenario.landmark:
+            circles.append((*scenario.landmark, _LANDMARK_RADIUS_M))
+        for cx, cy, radius in circles:
+            clear = np.minimum(clear, np.hypot(x - cx, y - cy) - radius)
+        self.clearance = clear
+        room = clear - ROBOT_RADIUS_M
+        cost = 1.0 + 3.0 * np.clip(1 - room / 0.25, 0, 1) ** 2
+        cost = np.where(room < 0.015, 30.0, cost)
+        cost = np.where(room < -0.08, 300.0, cost)
+        # The wrong side of each gate is closed by a line from the landmark to the wall.
+        for gate in scenario.gates:
+            beside = (y < gate.y) if gate.side == 'left' else (y > gate.y)
+            cost = np.where((np.abs(x - gate.x) < 2.5 * CELL_M) & beside, 3000.0, cost)
+        self._graph = _grid_graph(cost)
+
+    def cell(self, x: float, y: float) -> tuple[int, int]:
+        """Return the indices of the cell at a world position, clipped into the room."""
+        i = int((x - self.xs[0]) / CELL_M + 0.5)
+        j = int((y - self.ys[0]) / CELL_M + 0.5)
+        return min(max(i, 0), len(self.xs) - 1), min(max(j, 0), len(self.ys) - 1)
+
+    def ways_to(self, targets: NDArray[np.bool_]) -> Ways:
+        """Return the ways from everywhere to the nearest of the target cells [X, Y]."""
+        sources = np.flatnonzero(targets)
+        cost, before, _ = dijkstra(self._graph, directed=False, indices=sources, min_only=True,
+                                   return_predecessors=True)
+        return Ways(self, cost, before)
+
+    def around(self, x: float, y: float, radius: float) -> NDArray[np.bool_]:
+        """Return the mask [X, Y] of cells within ``radius`` metres, at least the nearest one."""
+        mask = (self.xs[:, None] - x) ** 2 + (self.ys[None] - y) ** 2 <= radius ** 2
+        mask[self.cell(x, y)] = True
+        return mask
+
+    def free(self, ax: float, ay: float, bx: float, by: float, clearance: float) -> bool:
+        """Tell whether the straight line keeps ``clearance`` metres from every obstacle."""
+        count = max(2, int(np.hypot(bx - ax, by - ay) / CELL_M) + 1)
+        i = ((np.linspace(ax, bx, count) - self.xs[0]) / CELL_M + 0.5).astype(int)
+        j = ((np.linspace(ay, by, count) - self.ys[0]) / CELL_M + 0.5).astype(int)
+        i, j = np.clip(i, 0, len(self.xs) - 1), np.clip(j, 0, len(self.ys) - 1)
+        return bool((self.clearance[i, j] >= clearance).all())
+
+
+class Ways:
+    """The tree of cheapest ways to a set of targets."""
+
+    def __init__(self, where: Map, cost: NDArray[np.float64], before: NDArray[np.int32]) -> None:
+        """Keep the map, the cost [cells] and each cell's next cell towards the target."""
+        self.map, self.cost, self._next = where, cost, before
+
+    def trace(self, x: float, y: float, metres: float) -> list[tuple[float, float]]:
+        """Return cell centres along the way from (x, y), up to about ``metres`` long."""
+        here = self.map
+        i, j = here.cell(x, y)
+        index, columns = i * len(here.ys) + j, len(here.ys)
+        points = [(float(here.xs[i]), float(here.ys[j]))]
+        length = 0.0
+        while length < metres and self._next[index] >= 0:
+            index = int(self._next[index])
+            i, j = divmod(index, columns)
+            point = (float(here.xs[i]), float(here.ys[j]))
+            length += float(np.hypot(point[0] - points[-1][0], point[1] - points[-1][1]))
+            points.append(point)
+        return points
+
+    def ahead(self, x: float, y: float, metres: float) -> tuple[float, float]:
+        """Return the farthest point within ``metres`` along the way with a free straight line."""
+        points = self.trace(x, y, metres)
+        room = min(ROBOT_RADIUS_M + 0.03, float(self.map.clearance[self.map.cell(x, y)]) - 0.005)
+        best = points[min(2, len(points) - 1)]
+        for point in points[3:]:
+            if not self.map.free(x, y, *point, room):
+                break
+            best = point
+        return best
+
+    def length(self, x: float, y: float) -> float:
+        """Return the length in metres of the way from (x, y)."""
+        points = np.array(self.trace(x, y, np.inf))
+        return float(np.hypot(*np.diff(points, axis=0).T).sum())
+
+
+def _grid_graph(cost: NDArray[np.float64]) -> csr_matrix:
+    """Return the undirected graph whose edge weights are metres times the mean cell cost."""
+    index = np.arange(cost.size).reshape(cost.shape)
+    rows, columns, weights = [], [], []
+    for di, dj in _STEPS:
+        a = np.s_[:cost.shape[0] - di, max(0, -dj):cost.shape[1] - max(0, dj)]
+        b = np.s_[di:, max(0, dj):cost.shape[1] + min(0, dj)]
+        rows.append(index[a].ravel())
+        columns.append(index[b].ravel())
+        weights.append((CELL_M * np.hypot(di, dj) * (cost[a] + cost[b]) / 2).ravel())
+    return csr_matrix((np.concatenate(weights), (np.concatenate(rows), np.concatenate(columns))),
+                      shape=(cost.size, cost.size))
