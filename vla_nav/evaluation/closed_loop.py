@@ -1,0 +1,141 @@
+"""Many episodes in closed loop, over several processes, the same whatever their number."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from vla_nav.evaluation.baselines import OPEN_LOOP, DriveStatistics
+from vla_nav.evaluation.conditions import Condition, draw, make_task, plan
+from vla_nav.evaluation.drivers import drive_statistics, make_driver, needs_camera, understands
+from vla_nav.evaluation.metrics import rms_jerk
+from vla_nav.evaluation.records import EpisodeRecord
+from vla_nav.evaluation.rollout import STEP_S, Trace, drive
+from vla_nav.simulation.judge import Judge
+from vla_nav.simulation.layout import Scenario
+from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED, SCENARIO_VERSION
+from vla_nav.simulation.world import World
+
+NOT_UNDERSTOOD = 'not understood'
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One closed-loop measurement: who drives, what is varied, how many episodes from where."""
+
+    policy: str
+    episodes: int
+    first_seed: int = FIRST_EVALUATION_SEED
+    condition: Condition = field(default_factory=Condition)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as a summary prints them; equal ones give equal results."""
+        return {'policy': self.policy, 'episodes': self.episodes, 'first_seed': self.first_seed,
+                'scenario_version': SCENARIO_VERSION, **self.condition.to_dict()}
+
+
+class Driver:
+    """One world and one policy, kept for all episodes that a process drives."""
+
+    def __init__(self, settings: Settings, statistics: DriveStatistics | None,
+                 show: bool = False) -> None:
+        """Load both; ``show`` renders even for a driver that does not look."""
+        condition = settings.condition
+        self._see = needs_camera(settings.policy, condition.image)
+        self._world = World(render=self._see or show)
+        self._policy = make_driver(settings.policy, self._world, statistics, condition.text,
+                                   condition.image)
+        self._condition = condition
+
+    def run(self, index: int, seed: int, cell: str) -> EpisodeRecord:
+        """Drive one episode."""
+        return self.trace(index, seed, cell)[0]
+
+    def trace(self, index: int, seed: int, cell: str, keep_frames: bool = False,
+              ) -> tuple[EpisodeRecord, Trace, Scenario]:
+        """Drive one episode and return also its trace and its scene."""
+        task = make_task(draw(self._condition, seed, cell), self._condition, index)
+        scenario = task.scenario
+        self._world.load(scenario)
+        judge, understood = Judge(self._world), understands(self._policy, task.instruction)
+        trace = Trace()
+        trace.note(self._world)
+        if understood:
+            trace = drive(self._world, judge, self._policy, self._see, keep_frames)
+        end = judge.outcome()
+        reached = '' if end.reached is None else _name(scenario, end.reached)
+        reason = trace.error or (end.reason if understood else NOT_UNDERSTOOD)
+        record = EpisodeRecord(
+            index=index, seed=seed, cell=cell, family=scenario.family, language=task.language,
+            instruction=task.instruction, distractor=scenario.confusable, success=end.success,
+            oracle_success=end.oracle_success, collision=end.collision,
+            person_contact=end.person_contact, side_correct=end.side_correct,
+            goal_correct=end.goal_correct, reached=reached, time_s=end.time_s,
+            path_length_m=end.path_length_m, shortest_m=end.shortest_m, spl=end.spl,
+            jerk=tuple(rms_jerk(trace.velocities, STEP_S).tolist()),
+            steps=len(trace.commands), reason=reason, understood=understood)
+        return record, trace, scenario
+
+    def close(self) -> None:
+        """Free the GL contexts."""
+        self._world.close()
+
+
+def run(settings: Settings, workers: int = 1,
+        note: Callable[[EpisodeRecord], None] = lambda record: None) -> list[EpisodeRecord]:
+    """Drive all episodes and return their records in order; ``note`` sees each as it ends."""
+    jobs = [(index, seed, cell) for index, (seed, cell) in enumerate(
+        plan(settings.condition, settings.episodes, settings.first_seed))]
+    statistics = drive_statistics() if settings.policy in OPEN_LOOP else None
+    records = []
+    for record in _drive_all(settings, statistics, jobs, workers):
+        note(record)
+        records.append(record)
+    return sorted(records, key=lambda record: record.index)
+
+
+def _drive_all(settings: Settings, statistics: DriveStatistics | None,
+               jobs: list[tuple[int, int, str]], workers: int) -> Iterator[EpisodeRecord]:
+    if workers <= 1:
+        with opened(settings, statistics) as driver:
+            for job in jobs:
+                yield driver.run(*job)
+        return
+    # Forked children would share the parent's GL state; spawned ones open their own.
+    with ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), _start,
+                             (settings, statistics)) as pool:
+        for future in as_completed([pool.submit(_run, job) for job in jobs]):
+            yield future.result()
+
+
+@contextmanager
+def opened(settings: Settings, statistics: DriveStatistics | None = None,
+           show: bool = False) -> Iterator[Driver]:
+    """Open a driver and close it in any case."""
+    driver = Driver(settings, statistics, show)
+    try:
+        yield driver
+    finally:
+        driver.close()
+
+
+_driver: Driver | None = None
+
+
+def _start(settings: Settings, statistics: DriveStatistics | None) -> None:
+    global _driver
+    _driver = Driver(settings, statistics)
+
+
+def _run(job: tuple[int, int, str]) -> EpisodeRecord:
+    assert _driver is not None, '_start has run in this process'
+    return _driver.run(*job)
+
+
+def _name(scenario: Scenario, index: int) -> str:
+    thing = scenario.objects[index]
+    return f'{thing.colour} {thing.kind}' if thing.colour else thing.kind

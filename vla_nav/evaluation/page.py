@@ -1,0 +1,106 @@
+"""The evaluation page: one self-contained HTML file."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from vla_nav.evaluation.drawing import rate_bars
+from vla_nav.evaluation.records import EpisodeRecord
+
+TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+  body { font: 15px/1.5 system-ui, sans-serif; color: #24323d; background: #f6f8f9;
+         max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
+  h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+  .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px }
+  .tile, .card { background: #fff; border: 1px solid #dde4e8; border-radius: 8px; padding: 10px }
+  .tile b { display: block; font-size: 1.45rem } .tile small { color: #5d6d78 }
+  .card { margin: 12px 0 } img { max-width: 100%; vertical-align: top }
+  table { border-collapse: collapse } td { padding: 1px 14px 1px 0 } .dim { color: #5d6d78 }
+</style></head><body>
+<h1>{{ title }}</h1>
+<p class="dim">{{ subtitle }}</p>
+<div class="tiles">
+{% for tile in tiles %}<div class="tile">{{ tile.label }}<b>{{ tile.value }}</b>
+<small>{{ tile.note }}</small></div>
+{% endfor %}</div>
+<h2>Where it succeeds</h2>
+{% for plot in plots %}<div class="card"><img alt="" src="{{ plot }}"></div>
+{% endfor %}
+<h2>Failures</h2>
+{% if not reasons %}<p>None.</p>{% endif %}
+<table>{% for reason, count in reasons %}<tr><td>{{ reason }}</td><td>{{ count }}</td></tr>
+{% endfor %}</table>
+{% for failure in failures %}<div class="card">
+<b>seed {{ failure.record.seed }}</b> · {{ failure.record.cell }} · {{ failure.record.reason }}
+<br>“{{ failure.record.instruction }}”<br>
+<img alt="top view" src="{{ failure.top }}"><br>
+{% if failure.film %}<img alt="camera" src="{{ failure.film }}">{% endif %}</div>
+{% endfor %}
+<h2>Settings</h2>
+<table>{% for key, value in settings %}<tr><td>{{ key }}</td><td>{{ value }}</td></tr>
+{% endfor %}</table>
+</body></html>
+"""
+
+
+@dataclass(frozen=True)
+class FailurePictures:
+    """One failed episode, driven again: PNGs of the top view and of the camera (or None)."""
+
+    record: EpisodeRecord
+    top: bytes
+    film: bytes | None
+
+
+def write_page(path: Path, summary: Mapping[str, Any],
+               failures: Sequence[FailurePictures]) -> None:
+    """Write the page of a ``summary.json`` to ``path``."""
+    groups = [('families', 'By family'), ('cells', 'By cell'), ('languages', 'By language'),
+              ('distractor', "By distractor of the goal's kind or colour")]
+    settings = summary['settings']
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    html = environment.from_string(TEMPLATE).render(
+        title=f'{settings["policy"]}: closed loop',
+        subtitle=f'{summary["episodes"]} episodes, scenarios {summary["scenario_version"]}',
+        tiles=_tiles(summary),
+        plots=[_inline(rate_bars(summary[key], title)) for key, title in groups
+               if len(summary[key]) > 1],
+        reasons=list(summary['failures'].items()),
+        failures=[{'record': failure.record, 'top': _inline(failure.top),
+                   'film': _inline(failure.film) if failure.film else None}
+                  for failure in failures],
+        settings=list(settings.items()))
+    path.write_text(html, encoding='utf-8')
+
+
+def _tiles(summary: Mapping[str, Any]) -> list[dict[str, str]]:
+    def percent(key: str, label: str, bounds: Sequence[float]) -> dict[str, str]:
+        return {'label': label, 'value': f'{100 * summary[key]:.1f} %',
+                'note': f'{100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}'}
+    intervals = summary['intervals']
+    time_s = summary['time_to_goal_s']
+    return [
+        percent('success_rate', 'success', summary['ci95']),
+        percent('oracle_success_rate', 'oracle success', intervals['oracle_success_rate']),
+        percent('collision_rate', 'collisions', intervals['collision_rate']),
+        percent('side_accuracy', 'side', intervals['side_accuracy']),
+        percent('goal_accuracy', 'goal object', intervals['goal_accuracy']),
+        {'label': 'SPL', 'value': f'{summary["spl"]:.3f}', 'note': 'success by path length'},
+        {'label': 'time to goal', 'value': '–' if time_s is None else f'{time_s:.1f} s',
+         'note': 'mean of successes'},
+        {'label': 'jerk', 'value': f'{summary["jerk"]["linear_x"]:.2f} m/s³', 'note': 'RMS ahead'},
+    ]
+
+
+def _inline(png: bytes) -> str:
+    return 'data:image/png;base64,' + base64.b64encode(png).decode('ascii')
