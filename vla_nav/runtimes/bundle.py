@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from vla_nav.contracts import PolicyError
 from vla_nav.spaces import ActionSpace
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
 CONFIG_NAME = 'config.json'
 
 

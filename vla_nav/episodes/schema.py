@@ -1,0 +1,96 @@
+"""What one recorded episode is, in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.observations.decode import decode_compressed
+from vla_nav.spaces import AXES
+
+FORMAT_VERSION = 1
+
+
+class EpisodeError(ValueError):
+    """A recording cannot be read or written; the message names the file and the field."""
+
+
+class Pictures(Protocol):
+    """T pictures, read one by one: ``pictures[i]`` is uint8 [H, W, 3] RGB."""
+
+    def __len__(self) -> int:
+        """Return T."""
+
+    def __getitem__(self, index: int, /) -> NDArray[np.uint8]:
+        """Return one picture, index 0 to T - 1."""
+
+
+class JpegPictures:
+    """Pictures kept as the camera's JPEG bytes and decoded when asked for."""
+
+    def __init__(self, jpeg: Sequence[bytes], source: str = 'jpeg') -> None:
+        """Keep ``jpeg`` without a copy; ``source`` names it in errors."""
+        self._jpeg, self._source = jpeg, source
+
+    def __len__(self) -> int:
+        return len(self._jpeg)
+
+    def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        try:
+            return decode_compressed(self.encoded(index))
+        except ValueError as error:
+            raise EpisodeError(f'{self._source}[{index}]: {error}') from error
+
+    def encoded(self, index: int) -> bytes:
+        """Return one picture's JPEG bytes as they were recorded."""
+        return bytes(self._jpeg[index])
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One run of the robot after one instruction.
+
+    ``actions`` float32 [T, A] are SI velocities along ``action_names``, row t being what was
+    commanded on seeing picture t. ``stamps_ns`` int64 [T] are the pictures' stamps, None in
+    recordings that have none. ``odometry`` float32 [T, 6] is (x, y, yaw) in the odom frame and
+    (vx, vy, wz) in the base frame, where it was recorded. ``scenario`` is the stratum.
+    """
+
+    images: Pictures
+    actions: NDArray[np.float32]
+    stamps_ns: NDArray[np.int64] | None
+    instruction: str
+    action_names: tuple[str, ...] = AXES
+    embodiment: str = 'omni'
+    scenario: str = ''
+    odometry: NDArray[np.float32] | None = field(default=None)
+
+    def __len__(self) -> int:
+        return len(self.actions)
+
+    def check(self, source: str) -> None:
+        """Raise EpisodeError naming ``source`` and the field that breaks the contract."""
+        length = len(self.actions)
+        unknown = [name for name in self.action_names if name not in AXES]
+        if unknown or not self.action_names:
+            raise EpisodeError(f'{source}: action_names {list(self.action_names)} must be out of '
+                               f'{list(AXES)}')
+        if length == 0 or self.actions.shape != (length, len(self.action_names)):
+            raise EpisodeError(f'{source}: actions has the shape {self.actions.shape}, expected '
+                               f'[T > 0, {len(self.action_names)}]')
+        if not np.isfinite(self.actions).all():
+            row = int(np.argmin(np.isfinite(self.actions).all(axis=1)))
+            raise EpisodeError(f'{source}: actions[{row}] is not finite: {self.actions[row]}')
+        if len(self.images) != length:
+            raise EpisodeError(f'{source}: images has {len(self.images)} pictures for {length} '
+                               'actions')
+        if self.stamps_ns is not None and self.stamps_ns.shape != (length,):
+            raise EpisodeError(f'{source}: stamps_ns has the shape {self.stamps_ns.shape}, '
+                               f'expected [{length}]')
+        if self.odometry is not None and self.odometry.shape != (length, 6):
+            raise EpisodeError(f'{source}: odometry has the shape {self.odometry.shape}, '
+                               f'expected [{length}, 6]')

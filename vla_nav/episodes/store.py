@@ -1,0 +1,206 @@
+"""Episodes in HDF5: one a file, or one a group where thousands share a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.episodes.schema import FORMAT_VERSION, Episode, EpisodeError, JpegPictures
+
+SUFFIXES = ('.h5', '.hdf5')
+
+
+class EpisodeRef(NamedTuple):
+    """Where an episode lies: a file, and the group in it ('/' where the file is the episode)."""
+
+    path: Path
+    group: str = '/'
+
+    def __str__(self) -> str:
+        return str(self.path) if self.group == '/' else f'{self.path}:{self.group}'
+
+
+def write_episode(ref: EpisodeRef, episode: Episode) -> None:
+    """Write an episode; pictures held as JPEG stay so, others are stored raw.
+
+    A file of its own appears complete or not at all, and replaces an older one. A group is
+    added to its file and must be new. Raises EpisodeError where the episode breaks the contract.
+    """
+    episode.check(str(ref))
+    if ref.group != '/':
+        with _open(ref.path, 'a') as file:
+            if ref.group in file:
+                raise EpisodeError(f'{ref}: is already there; choose another group name')
+            _fill(file.create_group(ref.group), episode)
+        return
+    unfinished = ref.path.with_name(f'.{ref.path.name}.part')
+    try:
+        with _open(unfinished, 'w') as file:
+            _fill(file, episode)
+        os.replace(unfinished, ref.path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def find_episodes(path: Path) -> tuple[list[EpisodeRef], list[EpisodeError]]:
+    """Return the episodes of a file or a directory tree, by name, and what cannot be opened."""
+    if not path.exists():
+        raise EpisodeError(f'{path}: no such file or directory')
+    files = [path] if path.is_file() else sorted(
+        p for p in path.rglob('*') if p.suffix in SUFFIXES and not p.name.startswith('.'))
+    refs: list[EpisodeRef] = []
+    errors: list[EpisodeError] = []
+    for file_path in files:
+        try:
+            with _open(file_path, 'r') as file:
+                groups = [name for name in file if isinstance(file[name], h5py.Group)
+                          and 'format_version' in file[name].attrs]
+        except (EpisodeError, KeyError, OSError, RuntimeError) as error:
+            errors.append(error if isinstance(error, EpisodeError)
+                          else EpisodeError(f'{file_path}: {error}'))
+            continue
+        refs += [EpisodeRef(file_path, name) for name in groups] or [EpisodeRef(file_path)]
+    return refs, errors
+
+
+@contextmanager
+def open_stored(ref: EpisodeRef) -> Iterator[Episode]:
+    """Open an episode of this format; pictures are read when asked for, while it is open."""
+    with open_group(ref) as group:
+        yield read_group(group, str(ref))
+
+
+@contextmanager
+def open_group(ref: EpisodeRef) -> Iterator[h5py.Group]:
+    """Open the HDF5 group of an episode; raise EpisodeError naming file and group."""
+    with _open(ref.path, 'r') as file:
+        group = file.get(ref.group)
+        if not isinstance(group, h5py.Group):
+            raise EpisodeError(f'{ref.path}: has no group {ref.group!r}; it has {list(file)}')
+        yield group
+
+
+def read_group(group: h5py.Group, source: str) -> Episode:
+    """Return the episode in an open group of this format; raise EpisodeError naming the field."""
+    version = group.attrs.get('format_version')
+    if version != FORMAT_VERSION:
+        raise EpisodeError(f'{source}: format_version is {version!r}, this vla_nav reads '
+                           f'{FORMAT_VERSION}; convert the recording or update vla_nav')
+    if 'jpeg' in group:
+        images: Any = JpegPictures(_H5Rows(dataset(group, 'jpeg', source)), f'{source}: jpeg')
+    else:
+        images = stored_images(group, 'images', source)
+    episode = Episode(
+        images=images,
+        actions=read_array(group, 'actions', np.float32, source),
+        stamps_ns=read_array(group, 'stamps_ns', np.int64, source),
+        instruction=_attribute(group, 'instruction', source),
+        action_names=_action_names(group, source),
+        embodiment=_attribute(group, 'embodiment', source),
+        scenario=_attribute(group, 'scenario', source),
+        odometry=(read_array(group, 'odometry', np.float32, source)
+                  if 'odometry' in group else None),
+    )
+    episode.check(source)
+    return episode
+
+
+def dataset(group: h5py.Group, name: str, source: str) -> h5py.Dataset:
+    """Return a dataset of the group; raise EpisodeError naming it where it is not there."""
+    found = group.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise EpisodeError(f'{source}: {name} is missing; the group holds {sorted(group)}')
+    return found
+
+
+def read_array(group: h5py.Group, name: str, dtype: Any, source: str) -> NDArray[Any]:
+    """Read a whole numeric dataset as ``dtype``; raise EpisodeError naming file and field."""
+    found = dataset(group, name, source)
+    if found.dtype.kind not in 'iuf' or (np.dtype(dtype).kind == 'i' and found.dtype.kind == 'f'):
+        raise EpisodeError(f'{source}: {name} holds {found.dtype}, expected {np.dtype(dtype)}')
+    try:
+        return np.asarray(found[()], dtype)
+    except (OSError, RuntimeError) as error:
+        raise EpisodeError(f'{source}: {name} cannot be read: {error}') from error
+
+
+def stored_images(group: h5py.Group, name: str, source: str) -> Sequence[NDArray[np.uint8]]:
+    """Return raw pictures that are read one by one; raise EpisodeError for another layout."""
+    found = dataset(group, name, source)
+    if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3 or 0 in found.shape:
+        raise EpisodeError(f'{source}: {name} is {found.dtype} {found.shape}, expected uint8 '
+                           '[T, H, W, 3]')
+    return _H5Rows(found, f'{source}: {name}')
+
+
+class _H5Rows(Sequence[Any]):
+    """Rows of a dataset; a damaged one is named instead of HDF5's stack of inner errors."""
+
+    def __init__(self, rows: h5py.Dataset, source: str | None = None) -> None:
+        self._rows, self._source = rows, source or rows.name
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        try:
+            return self._rows[index]
+        except (OSError, RuntimeError) as error:
+            raise EpisodeError(f'{self._source}[{index}] cannot be read: {error}') from error
+
+
+def _attribute(group: h5py.Group, name: str, source: str) -> str:
+    value = group.attrs.get(name)
+    if not isinstance(value, str):
+        raise EpisodeError(f'{source}: the attribute {name} is {value!r}, expected a text')
+    return value
+
+
+def _action_names(group: h5py.Group, source: str) -> tuple[str, ...]:
+    value = group.attrs.get('action_names')
+    if np.ndim(value) != 1 or not all(isinstance(name, str) for name in value):
+        raise EpisodeError(f'{source}: the attribute action_names is {value!r}, expected texts '
+                           'such as linear_x')
+    return tuple(value)
+
+
+def _fill(group: h5py.Group, episode: Episode) -> None:
+    if isinstance(episode.images, JpegPictures):
+        rows = group.create_dataset('jpeg', (len(episode),), h5py.vlen_dtype(np.uint8))
+        for index in range(len(episode)):
+            rows[index] = np.frombuffer(episode.images.encoded(index), np.uint8)
+    else:
+        shape = episode.images[0].shape
+        # A chunk a picture, so that training reads single frames without its neighbours.
+        rows = group.create_dataset('images', (len(episode), *shape), np.uint8, chunks=(1, *shape))
+        for index in range(len(episode)):
+            rows[index] = episode.images[index]
+    group['actions'] = np.asarray(episode.actions, np.float32)
+    if episode.stamps_ns is None:
+        raise EpisodeError(f'{group.file.filename}: stamps_ns is missing; an episode is stored '
+                           'with the stamps of its pictures')
+    group['stamps_ns'] = np.asarray(episode.stamps_ns, np.int64)
+    if episode.odometry is not None:
+        group['odometry'] = np.asarray(episode.odometry, np.float32)
+    group.attrs['instruction'] = episode.instruction
+    group.attrs['action_names'] = list(episode.action_names)
+    group.attrs['embodiment'] = episode.embodiment
+    group.attrs['scenario'] = episode.scenario
+    group.attrs['format_version'] = FORMAT_VERSION
+
+
+@contextmanager
+def _open(path: Path, mode: str) -> Iterator[h5py.File]:
+    try:
+        file = h5py.File(path, mode)
+    except OSError as error:
+        raise EpisodeError(f'{path}: not a readable HDF5 file: {error}') from error
+    with file:
+        yield file
