@@ -35,7 +35,7 @@ class Session:
     def reset(self, scenario: Scenario) -> None:
         """Put the robot at the start of ``scenario``, at rest."""
         self.world.load(scenario)
-        self.judge = Judge(scenario)
+        self.judge = Judge(self.world)
         self.started = False
         self._steps = 0
         self._command: tuple[float, ...] = _STANDSTILL
