@@ -40,6 +40,7 @@ class Expert:
         self.map = Map(self.scenario)
         goal = self.scenario.goal
         self._goal_ways = self.map.ways_to(self.map.around(goal.x, goal.y, STOP_M - 0.03))
+        self._walker = False
         self._exit_ways: list[Ways | None] = [None] * len(self.scenario.gates)
 
     # -- what can be seen -----------------------------------------------------------------
@@ -165,8 +166,8 @@ class Expert:
         goal = self.scenario.goal
         if left < 0.6:
             face = math.atan2(goal.y - y, goal.x - x)
-        elif ways is not self._goal_ways or self.stage(pose) < len(self.scenario.gates):
-            face = float(np.clip(face, 0.25 - _LOOK_AHEAD, _LOOK_AHEAD - 0.25))
+        elif self.stage(pose) < len(self.scenario.gates):
+            face = self._ahead(face, pose)
         error = wrap(face - yaw)
         room = float(self.map.clearance[self.map.cell(x, y)]) - ROBOT_RADIUS_M
         speed = SPEED * (0.6 + 0.4 * min(max(room, 0.0) / 0.2, 1.0))
@@ -178,29 +179,41 @@ class Expert:
             velocity = self._give_way(velocity, pose, person)
         return velocity
 
+    def _ahead(self, face: float, pose: tuple[float, float, float]) -> float:
+        """Keep the camera on what comes: the gate before it, the way out within it."""
+        gate = self.scenario.gates[self.stage(pose)]
+        within = pose[0] > 2 * gate.x - gate.exit_x - 0.1
+        limit = 0.25 if within else _LOOK_AHEAD - 0.25
+        return float(np.clip(face, -limit, limit))
+
     # -- people ---------------------------------------------------------------------------
 
     def _person_seen(self, person: tuple[float, float, float],
                      pose: tuple[float, float, float]) -> bool:
-        """Tell whether any part of the person is in the picture's width (people are tall)."""
+        """Tell whether the person is in the picture's width, or was while walking."""
         angle = wrap(math.atan2(person[1] - pose[1], person[0] - pose[0]) - pose[2])
-        return abs(angle) < 0.9
+        self._walker |= abs(angle) < 0.9 and person[2] != 0.0
+        return self._walker or abs(angle) < 0.9
 
     def _give_way(self, wanted: NDArray[np.float64], pose: tuple[float, float, float],
                   person: tuple[float, float, float]) -> NDArray[np.float64]:
         """Go on if that stays clear of the person; else wait; else back away."""
-        back = -0.4 * np.array((math.cos(pose[2]), math.sin(pose[2])))
-        c, s = math.cos(pose[2]), math.sin(pose[2])
-        go = np.array((c * wanted[0] - s * wanted[1], s * wanted[0] + c * wanted[1]))
+        walk = self.scenario.person
+        assert walk is not None
+        times = np.arange(0.0, 4.0, 0.1)
+        py = np.clip(person[1] + person[2] * times, *sorted((walk.start_y, walk.end_y)))
+        way = np.array([pose[:2], *self._goal_ways.trace(pose[0], pose[1], 1.9)[1:]])
+        along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(way, axis=0).T))])
+        speed = max(0.25, float(np.hypot(wanted[0], wanted[1])))
+        go_x, go_y = (np.interp(speed * times, along, way[:, i]) for i in (0, 1))
+        back = -0.4 * np.minimum(times, 1.0)
         best, widest = wanted, -1.0
-        times = np.arange(0.0, 2.2, 0.1)
-        ends = sorted((self.scenario.person.start_y, self.scenario.person.end_y)) \
-            if self.scenario.person else [0.0, 0.0]
-        py = np.clip(person[1] + person[2] * times, *ends)
-        for velocity, command in ((go, wanted), (0 * go, np.array((0.0, 0.0, wanted[2] * 0.3))),
-                                  (back, np.array((-0.4, 0.0, 0.0)))):
-            gap = float(np.hypot(pose[0] + velocity[0] * times - person[0],
-                                 pose[1] + velocity[1] * times - py).min())
+        for x, y, command in (
+                (go_x, go_y, wanted),
+                (pose[0], pose[1], np.array((0.0, 0.0, 0.0))),
+                (pose[0] + back * math.cos(pose[2]), pose[1] + back * math.sin(pose[2]),
+                 np.array((-0.4, 0.0, 0.0)))):
+            gap = float(np.hypot(x - person[0], y - py).min())
             if gap > _PERSON_M:
                 return command
             if gap > widest + 0.02:

@@ -60,7 +60,7 @@ class Gate:
 class Person:
     """A person who walks along ``x`` from ``start_y`` to ``end_y`` at ``speed`` m/s.
 
-    The walk begins once the robot's x exceeds ``trigger_x``.
+    The walk begins once the robot's x exceeds ``trigger_x``, and leads out of the room.
     """
 
     x: float

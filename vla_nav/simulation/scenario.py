@@ -137,11 +137,11 @@ class _Sampler:
             gates.append(Gate(landmark[0], landmark[1], words[-1], landmark[0] + 0.3, 0.2))
             first_x = landmark[0] + 0.75
         if self.family == 'person':
-            person_x = x1 + rng.uniform(0.75, 0.95)
-            ends = (left - 0.3, 0.3 - right)
-            flip = int(rng.integers(2))
-            person = Person(person_x, ends[flip], ends[1 - flip], rng.uniform(0.5, 0.9),
-                            person_x - rng.uniform(0.9, 1.5))
+            person_x = x1 + rng.uniform(1.0, 1.3)
+            sign = float(rng.choice([-1, 1]))
+            starts, leaves = (left - 0.3, -right - 0.5) if sign > 0 else (0.3 - right, left + 0.5)
+            person = Person(person_x, starts, leaves, rng.uniform(0.5, 0.9),
+                            person_x - rng.uniform(1.6, 2.4))
             first_x = person_x + 0.75
         spots = self._spots(first_x, left, right)
         objects, goal, confusable = self._objects(spots)

@@ -34,6 +34,7 @@ class Session:
 
     def reset(self, scenario: Scenario) -> None:
         """Put the robot at the start of ``scenario``, at rest."""
+        self.scenario = scenario
         self.world.load(scenario)
         self.judge = Judge(self.world)
         self.started = False
