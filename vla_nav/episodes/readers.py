@@ -65,20 +65,20 @@ def open_episode(ref: EpisodeRef, profile: ActionSpace = OMNI_3D) -> Iterator[Ep
 def _read_legacy(group: h5py.Group, ref: EpisodeRef, profile: ActionSpace) -> Episode:
     source = str(ref)
     if profile.names != AXES:
-        raise EpisodeError(f'{source}: older recordings have the axes {list(AXES)}, the profile '
-                           f'has {list(profile.names)}')
+        raise EpisodeError(source, 'actions', f'older recordings have the axes {list(AXES)}, the '
+                           f'profile has {list(profile.names)}')
     field = 'images' if 'images' in group else 'observations/images'
     if field not in group:
-        raise EpisodeError(f'{source}: has neither the attribute format_version nor images or '
-                           f'observations/images; it holds {sorted(group)}')
+        raise EpisodeError(source, 'images', 'there is neither the attribute format_version nor '
+                           f'images or observations/images; the file holds {sorted(group)}')
     keys = read_array(group, 'actions', np.float32, source)
     if keys.ndim != 2 or keys.shape[1] != len(AXES):
-        raise EpisodeError(f'{source}: actions has the shape {keys.shape}, expected [T, 3]')
+        raise EpisodeError(source, 'actions', f'the shape is {keys.shape}, expected [T, 3]')
     off = np.argwhere(~(np.isclose(keys, 0) | np.isclose(np.abs(keys), KEYBOARD_FULL)))
     if len(off):
         row, column = off[0]
-        raise EpisodeError(f'{source}: actions[{row}, {column}] is {keys[row, column]}, but a '
-                           f'recording without format_version holds keyboard units, 0 and '
+        raise EpisodeError(source, f'actions[{row}, {column}]', f'is {keys[row, column]}, but a '
+                           'recording without format_version holds keyboard units, 0 and '
                            f'+-{KEYBOARD_FULL}; store it with format_version and SI units')
     name = parse_legacy_name(ref.path.name)
     episode = Episode(

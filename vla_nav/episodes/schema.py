@@ -16,7 +16,11 @@ FORMAT_VERSION = 1
 
 
 class EpisodeError(ValueError):
-    """A recording cannot be read or written; the message names the file and the field."""
+    """A recording cannot be read or written: in which file, which field, and what is wrong."""
+
+    def __init__(self, file: object, field: str, problem: str) -> None:
+        super().__init__(f'{file}: {field}: {problem}')
+        self.file, self.field, self.problem = str(file), field, problem
 
 
 class Pictures(Protocol):
@@ -32,8 +36,8 @@ class Pictures(Protocol):
 class JpegPictures:
     """Pictures kept as the camera's JPEG bytes and decoded when asked for."""
 
-    def __init__(self, jpeg: Sequence[bytes], source: str = 'jpeg') -> None:
-        """Keep ``jpeg`` without a copy; ``source`` names it in errors."""
+    def __init__(self, jpeg: Sequence[bytes], source: str = '(memory)') -> None:
+        """Keep ``jpeg`` without a copy; ``source`` names its file in errors."""
         self._jpeg, self._source = jpeg, source
 
     def __len__(self) -> int:
@@ -43,7 +47,7 @@ class JpegPictures:
         try:
             return decode_compressed(self.encoded(index))
         except ValueError as error:
-            raise EpisodeError(f'{self._source}[{index}]: {error}') from error
+            raise EpisodeError(self._source, f'jpeg[{index}]', str(error)) from error
 
     def encoded(self, index: int) -> bytes:
         """Return one picture's JPEG bytes as they were recorded."""
@@ -77,20 +81,20 @@ class Episode:
         length = len(self.actions)
         unknown = [name for name in self.action_names if name not in AXES]
         if unknown or not self.action_names:
-            raise EpisodeError(f'{source}: action_names {list(self.action_names)} must be out of '
+            raise EpisodeError(source, 'action_names', f'{list(self.action_names)} must be out of '
                                f'{list(AXES)}')
         if length == 0 or self.actions.shape != (length, len(self.action_names)):
-            raise EpisodeError(f'{source}: actions has the shape {self.actions.shape}, expected '
+            raise EpisodeError(source, 'actions', f'the shape is {self.actions.shape}, expected '
                                f'[T > 0, {len(self.action_names)}]')
         if not np.isfinite(self.actions).all():
             row = int(np.argmin(np.isfinite(self.actions).all(axis=1)))
-            raise EpisodeError(f'{source}: actions[{row}] is not finite: {self.actions[row]}')
+            raise EpisodeError(source, f'actions[{row}]', f'is not finite: {self.actions[row]}')
         if len(self.images) != length:
-            raise EpisodeError(f'{source}: images has {len(self.images)} pictures for {length} '
+            raise EpisodeError(source, 'images', f'{len(self.images)} pictures for {length} '
                                'actions')
         if self.stamps_ns is not None and self.stamps_ns.shape != (length,):
-            raise EpisodeError(f'{source}: stamps_ns has the shape {self.stamps_ns.shape}, '
+            raise EpisodeError(source, 'stamps_ns', f'the shape is {self.stamps_ns.shape}, '
                                f'expected [{length}]')
         if self.odometry is not None and self.odometry.shape != (length, 6):
-            raise EpisodeError(f'{source}: odometry has the shape {self.odometry.shape}, '
+            raise EpisodeError(source, 'odometry', f'the shape is {self.odometry.shape}, '
                                f'expected [{length}, 6]')

@@ -37,7 +37,7 @@ def write_episode(ref: EpisodeRef, episode: Episode) -> None:
     if ref.group != '/':
         with _open(ref.path, 'a') as file:
             if ref.group in file:
-                raise EpisodeError(f'{ref}: is already there; choose another group name')
+                raise EpisodeError(ref, 'group', 'is already there; choose another name')
             _fill(file.create_group(ref.group), episode)
         return
     unfinished = ref.path.with_name(f'.{ref.path.name}.part')
@@ -52,19 +52,18 @@ def write_episode(ref: EpisodeRef, episode: Episode) -> None:
 def find_episodes(path: Path) -> tuple[list[EpisodeRef], list[EpisodeError]]:
     """Return the episodes of a file or a directory tree, by name, and what cannot be opened."""
     if not path.exists():
-        raise EpisodeError(f'{path}: no such file or directory')
+        raise EpisodeError(path, 'file', 'no such file or directory')
     files = [path] if path.is_file() else sorted(
         p for p in path.rglob('*') if p.suffix in SUFFIXES and not p.name.startswith('.'))
     refs: list[EpisodeRef] = []
     errors: list[EpisodeError] = []
     for file_path in files:
         try:
-            with _open(file_path, 'r') as file:
+            with _open(file_path, 'r') as file, named_damage(file_path, 'group'):
                 groups = [name for name in file if isinstance(file[name], h5py.Group)
                           and 'format_version' in file[name].attrs]
-        except (EpisodeError, KeyError, OSError, RuntimeError) as error:
-            errors.append(error if isinstance(error, EpisodeError)
-                          else EpisodeError(f'{file_path}: {error}'))
+        except EpisodeError as error:
+            errors.append(error)
             continue
         refs += [EpisodeRef(file_path, name) for name in groups] or [EpisodeRef(file_path)]
     return refs, errors
@@ -81,30 +80,32 @@ def open_stored(ref: EpisodeRef) -> Iterator[Episode]:
 def open_group(ref: EpisodeRef) -> Iterator[h5py.Group]:
     """Open the HDF5 group of an episode; raise EpisodeError naming file and group."""
     with _open(ref.path, 'r') as file:
-        group = file.get(ref.group)
-        if not isinstance(group, h5py.Group):
-            raise EpisodeError(f'{ref.path}: has no group {ref.group!r}; it has {list(file)}')
+        with named_damage(ref.path, ref.group):
+            group = file.get(ref.group)
+            if not isinstance(group, h5py.Group):
+                raise EpisodeError(ref.path, ref.group, f'no such group; there are {list(file)}')
         yield group
 
 
 def read_group(group: h5py.Group, source: str) -> Episode:
     """Return the episode in an open group of this format; raise EpisodeError naming the field."""
-    version = group.attrs.get('format_version')
+    version = _attribute(group, 'format_version', source)
     if version != FORMAT_VERSION:
-        raise EpisodeError(f'{source}: format_version is {version!r}, this vla_nav reads '
+        raise EpisodeError(source, 'format_version', f'is {version!r}, this vla_nav reads '
                            f'{FORMAT_VERSION}; convert the recording or update vla_nav')
     if 'jpeg' in group:
-        images: Any = JpegPictures(_H5Rows(dataset(group, 'jpeg', source)), f'{source}: jpeg')
+        jpeg = _H5Rows(_dataset(group, 'jpeg', source), source, 'jpeg')
+        images: Any = JpegPictures(jpeg, source)
     else:
         images = stored_images(group, 'images', source)
     episode = Episode(
         images=images,
         actions=read_array(group, 'actions', np.float32, source),
         stamps_ns=read_array(group, 'stamps_ns', np.int64, source),
-        instruction=_attribute(group, 'instruction', source),
+        instruction=_text(group, 'instruction', source),
         action_names=_action_names(group, source),
-        embodiment=_attribute(group, 'embodiment', source),
-        scenario=_attribute(group, 'scenario', source),
+        embodiment=_text(group, 'embodiment', source),
+        scenario=_text(group, 'scenario', source),
         odometry=(read_array(group, 'odometry', np.float32, source)
                   if 'odometry' in group else None),
     )
@@ -112,61 +113,73 @@ def read_group(group: h5py.Group, source: str) -> Episode:
     return episode
 
 
-def dataset(group: h5py.Group, name: str, source: str) -> h5py.Dataset:
-    """Return a dataset of the group; raise EpisodeError naming it where it is not there."""
-    found = group.get(name)
-    if not isinstance(found, h5py.Dataset):
-        raise EpisodeError(f'{source}: {name} is missing; the group holds {sorted(group)}')
-    return found
-
-
 def read_array(group: h5py.Group, name: str, dtype: Any, source: str) -> NDArray[Any]:
     """Read a whole numeric dataset as ``dtype``; raise EpisodeError naming file and field."""
-    found = dataset(group, name, source)
+    found = _dataset(group, name, source)
     if found.dtype.kind not in 'iuf' or (np.dtype(dtype).kind == 'i' and found.dtype.kind == 'f'):
-        raise EpisodeError(f'{source}: {name} holds {found.dtype}, expected {np.dtype(dtype)}')
-    try:
+        raise EpisodeError(source, name, f'holds {found.dtype}, expected {np.dtype(dtype)}')
+    with named_damage(source, name):
         return np.asarray(found[()], dtype)
-    except (OSError, RuntimeError) as error:
-        raise EpisodeError(f'{source}: {name} cannot be read: {error}') from error
 
 
 def stored_images(group: h5py.Group, name: str, source: str) -> Sequence[NDArray[np.uint8]]:
     """Return raw pictures that are read one by one; raise EpisodeError for another layout."""
-    found = dataset(group, name, source)
+    found = _dataset(group, name, source)
     if found.dtype != np.uint8 or found.ndim != 4 or found.shape[3] != 3 or 0 in found.shape:
-        raise EpisodeError(f'{source}: {name} is {found.dtype} {found.shape}, expected uint8 '
+        raise EpisodeError(source, name, f'is {found.dtype} {found.shape}, expected uint8 '
                            '[T, H, W, 3]')
-    return _H5Rows(found, f'{source}: {name}')
+    return _H5Rows(found, source, name)
+
+
+@contextmanager
+def named_damage(source: object, field: str) -> Iterator[None]:
+    """Turn what h5py raises on a damaged file into an EpisodeError that names file and field."""
+    try:
+        yield
+    except EpisodeError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError, MemoryError) as error:
+        raise EpisodeError(source, field, f'cannot be read: {error}') from error
 
 
 class _H5Rows(Sequence[Any]):
     """Rows of a dataset; a damaged one is named instead of HDF5's stack of inner errors."""
 
-    def __init__(self, rows: h5py.Dataset, source: str | None = None) -> None:
-        self._rows, self._source = rows, source or rows.name
+    def __init__(self, rows: h5py.Dataset, source: str, name: str) -> None:
+        self._rows, self._source, self._name = rows, source, name
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, index: Any) -> Any:
-        try:
+        with named_damage(self._source, f'{self._name}[{index}]'):
             return self._rows[index]
-        except (OSError, RuntimeError) as error:
-            raise EpisodeError(f'{self._source}[{index}] cannot be read: {error}') from error
 
 
-def _attribute(group: h5py.Group, name: str, source: str) -> str:
-    value = group.attrs.get(name)
+def _dataset(group: h5py.Group, name: str, source: str) -> h5py.Dataset:
+    with named_damage(source, name):
+        found = group.get(name)
+        if not isinstance(found, h5py.Dataset):
+            raise EpisodeError(source, name, f'is missing; there are {sorted(group)}')
+        return found
+
+
+def _attribute(group: h5py.Group, name: str, source: str) -> Any:
+    with named_damage(source, name):
+        return group.attrs.get(name)
+
+
+def _text(group: h5py.Group, name: str, source: str) -> str:
+    value = _attribute(group, name, source)
     if not isinstance(value, str):
-        raise EpisodeError(f'{source}: the attribute {name} is {value!r}, expected a text')
+        raise EpisodeError(source, name, f'the attribute is {value!r}, expected a text')
     return value
 
 
 def _action_names(group: h5py.Group, source: str) -> tuple[str, ...]:
-    value = group.attrs.get('action_names')
+    value = _attribute(group, 'action_names', source)
     if np.ndim(value) != 1 or not all(isinstance(name, str) for name in value):
-        raise EpisodeError(f'{source}: the attribute action_names is {value!r}, expected texts '
+        raise EpisodeError(source, 'action_names', f'the attribute is {value!r}, expected texts '
                            'such as linear_x')
     return tuple(value)
 
@@ -184,7 +197,7 @@ def _fill(group: h5py.Group, episode: Episode) -> None:
             rows[index] = episode.images[index]
     group['actions'] = np.asarray(episode.actions, np.float32)
     if episode.stamps_ns is None:
-        raise EpisodeError(f'{group.file.filename}: stamps_ns is missing; an episode is stored '
+        raise EpisodeError(group.file.filename, 'stamps_ns', 'are missing; an episode is stored '
                            'with the stamps of its pictures')
     group['stamps_ns'] = np.asarray(episode.stamps_ns, np.int64)
     if episode.odometry is not None:
@@ -201,6 +214,6 @@ def _open(path: Path, mode: str) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, mode)
     except OSError as error:
-        raise EpisodeError(f'{path}: not a readable HDF5 file: {error}') from error
+        raise EpisodeError(path, 'file', f'not a readable HDF5 file: {error}') from error
     with file:
         yield file

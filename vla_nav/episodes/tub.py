@@ -77,23 +77,23 @@ def _manifest(files: Mapping[str, Path | bytes],
               source: str) -> tuple[list[str], set[int]]:
     """Return the catalogs' names and the deleted indexes: the last line of ``manifest.json``."""
     if _MANIFEST not in files:
-        raise EpisodeError(f'{source}: has no {_MANIFEST} and is no donkeycar tub of version 2; '
-                           'donkeycar converts older tubs (convert_to_tub_v2.py)')
+        raise EpisodeError(source, _MANIFEST, 'is missing, so this is no donkeycar tub of version '
+                           '2; donkeycar converts older tubs (convert_to_tub_v2.py)')
     try:
         last = json.loads(_text(files, _MANIFEST, source).splitlines()[-1])
         return [str(name) for name in last['paths']], {int(i) for i in last['deleted_indexes']}
     except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise EpisodeError(f'{source}: {_MANIFEST}: paths and deleted_indexes cannot be read '
+        raise EpisodeError(source, _MANIFEST, 'paths and deleted_indexes cannot be read '
                            f'({error!r})') from error
 
 
 def _text(files: Mapping[str, Path | bytes], name: str, source: str) -> str:
     if name not in files:
-        raise EpisodeError(f'{source}: {_MANIFEST} names {name}, which is not there')
+        raise EpisodeError(source, name, f'is named in {_MANIFEST}, but is not there')
     try:
         return _read(files[name]).decode()
     except UnicodeDecodeError as error:
-        raise EpisodeError(f'{source}: {name} is not text: {error}') from error
+        raise EpisodeError(source, name, f'is not text: {error}') from error
 
 
 def _files(path: Path) -> Mapping[str, Path | bytes]:
@@ -101,17 +101,17 @@ def _files(path: Path) -> Mapping[str, Path | bytes]:
     if path.is_dir():
         return {p.relative_to(path).as_posix(): p for p in path.rglob('*') if p.is_file()}
     if not path.exists():
-        raise EpisodeError(f'{path}: no such tub')
+        raise EpisodeError(path, 'file', 'no such tub')
     try:
         # One pass into memory: a compressed archive cannot be read out of order, and nothing
         # from it is ever written to a disk.
         with tarfile.open(path) as archive:
             members = {PurePosixPath(m.name): _content(archive, m) for m in archive if m.isfile()}
     except (OSError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise EpisodeError(f'{path}: not a readable tub archive: {error}') from error
+        raise EpisodeError(path, 'file', f'not a readable tub archive: {error}') from error
     roots = [p.parent for p in members if p.name == _MANIFEST]
     if len(roots) != 1:
-        raise EpisodeError(f'{path}: holds {len(roots)} tubs ({_MANIFEST}), expected one')
+        raise EpisodeError(path, _MANIFEST, f'is there {len(roots)} times, expected once')
     return {p.relative_to(roots[0]).as_posix(): content
             for p, content in members.items() if p.is_relative_to(roots[0])}
 
