@@ -1,0 +1,1 @@
+"""The nodes: the only part of the package that imports rclpy."""

@@ -1,0 +1,124 @@
+"""The thread in which a policy thinks, fed through a mailbox that keeps the newest picture only."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from vla_nav.contracts import ActionChunk, Frame, NotUnderstood, Policy
+from vla_nav.control.diagnostics import Latency, Rate
+from vla_nav.control.task import Task
+from vla_nav.nodes.running import steady_ns
+
+
+class Thinker:
+    """Runs the policy beside the node's executor, so that slow thinking delays no message.
+
+    ``lock`` guards ``task``, which this thread and the node share. ``decode`` makes a frame of a
+    message. ``thought`` is called, in this thread, after each change of the task, with the new
+    chunk where there is one.
+    """
+
+    def __init__(self, policy: Policy, task: Task, decode: Callable[[Any, int], Frame],
+                 thought: Callable[[ActionChunk | None], None]) -> None:
+        """Start the thread."""
+        self.lock = threading.Lock()
+        self.task = task
+        self.rate, self.decoding, self.inference = Rate(), Latency(), Latency()
+        self.dropped = self.undecodable = 0
+        self.trouble = ''
+        self._policy = policy
+        self._decode = decode
+        self._thought = thought
+        self._wake = threading.Condition()
+        self._order: str | None = None
+        self._picture: tuple[Any, int] | None = None
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name='thinker', daemon=True)
+        self._thread.start()
+
+    def instruct(self, text: str) -> None:
+        """Take an instruction; it comes before any picture, and '' means no task."""
+        with self.lock:
+            self.task.executor.reset()  # what was planned for the old one ends now
+        with self._wake:
+            self._order, self._picture = text, None
+            self._wake.notify()
+
+    def show(self, message: Any, stamp_ns: int) -> None:
+        """Take a picture; one that has not been looked at yet is dropped."""
+        with self._wake:
+            self.dropped += self._picture is not None
+            self._picture = message, stamp_ns
+            self._wake.notify()
+
+    def end(self, patience_s: float = 2.0) -> None:
+        """End the thread; a policy that hangs is left behind as a daemon."""
+        with self._wake:
+            self._ending = True
+            self._wake.notify()
+        self._thread.join(patience_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(
+                    lambda: self._ending or self._order is not None or self._picture)
+                if self._ending:
+                    return
+                order, self._order = self._order, None
+                picture = None
+                if order is None:
+                    picture, self._picture = self._picture, None
+            chunk = None
+            try:
+                if order is not None:
+                    self._follow(order)
+                elif picture is not None:
+                    chunk = self._look(*picture)
+            except Exception as error:  # whatever goes wrong in a policy must stop the robot
+                with self.lock:
+                    self.task.fail(f'{error}' or repr(error))
+            self._thought(chunk)
+
+    def _follow(self, text: str) -> None:
+        self.trouble = ''
+        if not text.strip():
+            with self.lock:
+                self.task.clear()
+            return
+        try:
+            reading = self._policy.set_instruction(text)
+            self._policy.reset()
+        except NotUnderstood as error:
+            with self.lock:
+                self.task.refuse(text, str(error))
+            return
+        with self.lock:
+            self.task.begin(text, reading)
+
+    def _look(self, message: Any, stamp_ns: int) -> ActionChunk | None:
+        began = steady_ns()
+        try:
+            frame = self._decode(message, stamp_ns)
+        except ValueError as error:
+            # One damaged picture is a picture less, no more; if none is good, the age of the
+            # last good one stops the robot.
+            self.undecodable += 1
+            self.trouble = str(error)
+            return None
+        decoded = steady_ns()
+        chunk = self._policy.act(frame)
+        done = steady_ns()
+        self.trouble = ''
+        self.decoding.add(decoded - began)
+        self.inference.add(done - decoded)
+        self.rate.tick(done)
+        with self._wake:
+            outdated = self._order is not None
+        if outdated:
+            return None
+        with self.lock:
+            self.task.take(chunk)
+        return chunk
