@@ -190,10 +190,10 @@ class Expert:
 
     def _person_seen(self, person: tuple[float, float, float],
                      pose: tuple[float, float, float]) -> bool:
-        """Tell whether the person is in the picture's width, or was while walking."""
+        """Tell whether a walking person is in the picture's width, or was in it before."""
         angle = wrap(math.atan2(person[1] - pose[1], person[0] - pose[0]) - pose[2])
-        self._walker |= abs(angle) < 0.9 and person[2] != 0.0
-        return self._walker or abs(angle) < 0.9
+        self._walker |= abs(angle) < 0.9
+        return self._walker and person[2] != 0.0
 
     def _give_way(self, wanted: NDArray[np.float64], pose: tuple[float, float, float],
                   person: tuple[float, float, float]) -> NDArray[np.float64]:

@@ -103,6 +103,7 @@ class _Sampler:
         boxes = int(words[0][0]) if plain else 1
         layout = words[1] if plain else str(rng.choice(['hori', 'vert']))
         near, far = _DISTANCE_M[words[3] if plain else
+                                'close' if self.family == 'person' else
                                 str(rng.choice(['close', 'medium']))]
         side = {'plain': words[-2], 'hidden': words[-1], 'two_step': words[-2],
                 'person': words[-1]}[self.family]
@@ -137,7 +138,7 @@ class _Sampler:
             gates.append(Gate(landmark[0], landmark[1], words[-1], landmark[0] + 0.3, 0.2))
             first_x = landmark[0] + 0.75
         if self.family == 'person':
-            person_x = x1 + rng.uniform(1.0, 1.3)
+            person_x = x1 + rng.uniform(1.2, 1.5)
             sign = float(rng.choice([-1, 1]))
             starts, leaves = (left - 0.3, -right - 0.5) if sign > 0 else (0.3 - right, left + 0.5)
             person = Person(person_x, starts, leaves, rng.uniform(0.5, 0.9),
