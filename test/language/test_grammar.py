@@ -7,8 +7,15 @@ import re
 import numpy as np
 import pytest
 
-from vla_nav.language.grammar import (LANGUAGES, LEXICONS, SPLITS, fillings, phrase,
-                                      template_count, templates)
+from vla_nav.language.grammar import (
+    LANGUAGES,
+    LEXICONS,
+    SPLITS,
+    fillings,
+    phrase,
+    template_count,
+    templates,
+)
 from vla_nav.language.intent import COLOURS, KINDS, OTHER_KINDS, SIDES, Intent
 
 LEFT_CUP = Intent('left', 'cup', 'red')
