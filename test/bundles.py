@@ -10,13 +10,15 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+from vla_nav.language import slots
 from vla_nav.language.intent import FEATURE_SIZE, Intent
 from vla_nav.language.tokenizer import encode
 from vla_nav.runtimes.bundle import BundleConfig, BundleFile
 from vla_nav.spaces import OMNI_3D
 
 STEP_NS = 100_000_000
-# What the stub cannot read: texts that begin with this word.
+# The stub reads every text as this intent, except those that begin with this word.
+INTENT = Intent('left', 'ball', 'red')
 NONSENSE = 'xyzzy'
 
 
@@ -27,7 +29,7 @@ def write_bundle(directory: Path, actions: tuple[float, float, float] = (0.3, 0.
 
     Its state counts the steps of its memory. With ``nan`` it gives NaN from step ``nan_after``
     on; ``slow_s`` is about how long a step takes; with ``echo`` the actions are not constant but
-    the mean red, green and blue of ``chunk`` horizontal bands of the picture, in [0, 1].
+    the mean red, green and blue of ``chunk`` horizontal bands of the picture, normalised.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -114,9 +116,11 @@ def _loops(seconds: float) -> int:
 
 
 def _instruction() -> onnx.ModelProto:
-    marker = np.asarray(encode(NONSENSE), np.int64).reshape(-1)[:len(NONSENSE)]
+    certain = np.full((1, slots.TOTAL), -20, np.float32)
+    certain[0, slots.labels(INTENT) + np.cumsum([0, *slots.SIZES[:-1]])] = 20
     constants = {
-        'value': Intent('left', 'ball', 'red').features()[None], 'marker': marker[None],
+        'value': INTENT.features()[None], 'certain': certain,
+        'marker': encode(NONSENSE)[None, :len(NONSENSE)],
         'starts': np.int64([0]), 'ends': np.int64([len(NONSENSE)]), 'axis': np.int64([1]),
     }
     nodes = [
@@ -127,11 +131,13 @@ def _instruction() -> onnx.ModelProto:
         helper.make_node('Cast', ['unlike'], ['unlike_float'], to=TensorProto.FLOAT),
         helper.make_node('Sign', ['unlike_float'], ['understood']),
         helper.make_node('Identity', ['value'], ['features']),
+        helper.make_node('Identity', ['certain'], ['slots']),
     ]
     return _model(
         nodes, constants, inputs={'tokens': (TensorProto.INT64, [1, 'length'])},
         outputs={'features': (TensorProto.FLOAT, [1, FEATURE_SIZE]),
-                 'understood': (TensorProto.FLOAT, [1, 1])})
+                 'understood': (TensorProto.FLOAT, [1, 1]),
+                 'slots': (TensorProto.FLOAT, [1, slots.TOTAL])})
 
 
 def _model(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray],

@@ -35,10 +35,8 @@ class OnnxPolicy:
         self._session = open_session(read_file(directory, files.policy), self._source, provider,
                                      threads)
         _check_graph(self._session, self._config, self._source)
-        # The text is read once per instruction, so the CPU always serves.
-        self._reader = InstructionReader(open_session(
-            read_file(directory, files.instruction), str(directory / files.instruction.name),
-            'cpu', threads))
+        read_file(directory, files.instruction)  # compares the checksum
+        self._reader = InstructionReader(directory / files.instruction.name, threads)
         self._space = self._config.action_space.build()
         self._spec = PolicySpec(
             name=self._config.name, action_space=self._space,
@@ -71,7 +69,7 @@ class OnnxPolicy:
         self.reset()
         reading = self._reader.read(text)
         self._features = np.asarray(reading.features, np.float32).reshape(1, -1)
-        return reading.description
+        return reading.intent.describe()
 
     def act(self, frame: Frame) -> ActionChunk:
         """Return the chunk for this frame; raise PolicyError rather than invent one."""
