@@ -43,7 +43,7 @@ def driving(watched, graph, bundle):
 def test_a_picture_and_an_instruction_become_a_velocity(driving):
     probe, _ = driving
     probe.wait('/policy/task_state', lambda m: m.data == 'driving', since=0)
-    _, state = probe.wait('/guard/state', lambda m: m.data.startswith('policy'), since=0)
+    probe.wait('/guard/state', lambda m: m.data.startswith('policy'), since=0)
     _, instruction = probe.wait('/policy/active_instruction', lambda m: m.data, since=0)
     assert instruction.data == 'pass left, stop at the red ball'
 

@@ -49,9 +49,9 @@ class GuardNode(Node):
     def __init__(self) -> None:
         """Declare, subscribe and publish the first zero."""
         super().__init__('guard')
-        self._parameters = Parameters(self, GuardParameters)
-        self._parameters.on_change(self._configure)
-        settings = self._parameters.value
+        self._config = Parameters(self, GuardParameters)
+        self._config.on_change(self._configure)
+        settings = self._config.value
         self._guard = Guard(settings)
         self._decision = self._guard.decide(steady_ns())
         self._sent_ns = 0
@@ -116,7 +116,7 @@ class GuardNode(Node):
         self._decision = self._guard.decide(steady_ns())
         # The zero that begins idleness is always sent; the ones after it are a matter of taste.
         idle = self._decision.idle
-        if self._parameters.value.publish_when_idle or not (idle and self._was_idle):
+        if self._config.value.publish_when_idle or not (idle and self._was_idle):
             self._publish(self._decision.velocity)
         self._was_idle = idle
         self._sent_ns = steady_ns()
@@ -124,7 +124,7 @@ class GuardNode(Node):
             self._state.publish(String(data=self._decision.why))
 
     def _publish(self, velocity: Velocity) -> None:
-        settings = self._parameters.value
+        settings = self._config.value
         message = TwistStamped() if settings.stamped_cmd_vel else Twist()
         twist = message
         if settings.stamped_cmd_vel:

@@ -29,7 +29,10 @@ class ParameterError(ValueError):
 
 
 class Parameters(Generic[Model]):
-    """The parameters of a node, always valid as a whole; ``value`` is the model."""
+    """The parameters of a node, always valid as a whole; ``value`` is the model.
+
+    A node must not keep it as ``self._parameters``: rclpy has its own under that name.
+    """
 
     def __init__(self, node: Node, model: type[Model]) -> None:
         """Declare everything on ``node``; raise ParameterError naming key, value and remedy."""

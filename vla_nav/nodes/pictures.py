@@ -25,9 +25,9 @@ class PictureInput:
         self._callback = callback
         self._last: Any = None
         compressed = transport == 'compressed'
+        self._type: Any = CompressedImage if compressed else Image
         self.subscription = node.create_subscription(
-            CompressedImage if compressed else Image,
-            f'{topic}/compressed' if compressed else topic, self._receive, SENSOR)
+            self._type, f'{topic}/compressed' if compressed else topic, self._receive, SENSOR)
 
     def close(self) -> None:
         """End the subscription."""
@@ -37,16 +37,14 @@ class PictureInput:
         """Return what is known of a camera that has been silent for ``silence_ns``."""
         topic = self.subscription.topic_name
         since = f'for {silence_ns / 1e9:.1f} s'
-        wanted = self.subscription.msg_type
         found = self._node.get_publishers_info_by_topic(topic)
         if not found:
-            other = {True: 'image_transport:=compressed', False: 'image_transport:=raw'}[
-                wanted is Image]
-            return (f'No image {since}; nobody publishes {topic}. Start the camera, or give '
-                    f'image_topic or {other}')
+            other = 'compressed' if self._type is Image else 'raw'
+            return (f'No image {since}; nobody publishes {topic}. Start the camera, or set '
+                    f'image_topic, or image_transport to {other}')
         kinds = sorted({info.topic_type for info in found})
-        if all(not kind.endswith(f'/{wanted.__name__}') for kind in kinds):
-            return f'No image {since}; {topic} carries {", ".join(kinds)}, not {wanted.__name__}'
+        if all(not kind.endswith(f'/{self._type.__name__}') for kind in kinds):
+            return f'No image {since}; {topic} carries {", ".join(kinds)}, not {self._type.__name__}'
         qos = sorted({_reliability(info.qos_profile.reliability) for info in found})
         names = ', '.join(sorted({info.node_name for info in found}))
         return (f'No image {since}; publisher is {" and ".join(qos)}, on topic {topic} '

@@ -91,8 +91,8 @@ class PolicyNode(LifecycleNode):
     def __init__(self) -> None:
         """Declare the parameters; the rest comes with the transitions."""
         super().__init__('policy')
-        self._parameters = Parameters(self, PolicyParameters)
-        self._parameters.on_change(self._apply)
+        self._config = Parameters(self, PolicyParameters)
+        self._config.on_change(self._apply)
         self._thinker: Thinker | None = None
         self._pictures: PictureInput | None = None
         self._timer: Any = None
@@ -109,14 +109,14 @@ class PolicyNode(LifecycleNode):
         self.create_service(SetBool, '~/enable', self._on_enable)
         self.create_service(Trigger, '~/reset', self._on_reset)
         Reporter(self, self._report)
-        if self._parameters.value.autostart:
+        if self._config.value.autostart:
             bring_up(self)
 
     # -- lifecycle -----------------------------------------------------------------------
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the policy; where that fails, stay unconfigured and say why."""
-        settings = self._parameters.value
+        settings = self._config.value
         try:
             policy = load_policy(settings.bundle, settings.provider, settings.threads)
             self._decoder = choose_decoder(settings.decoder)
@@ -135,7 +135,7 @@ class PolicyNode(LifecycleNode):
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Look and drive."""
         assert self._thinker is not None
-        settings = self._parameters.value
+        settings = self._config.value
         self._pictures = PictureInput(self, 'camera/image_raw', settings.image_transport,
                                       self._on_picture)
         self._timer = steady_timer(self, 1.0 / settings.command_rate, self._publish_command)
@@ -171,7 +171,7 @@ class PolicyNode(LifecycleNode):
     # -- inputs --------------------------------------------------------------------------
 
     def _on_picture(self, message: Any, changed: bool) -> None:
-        thinker, settings = self._thinker, self._parameters.value
+        thinker, settings = self._thinker, self._config.value
         assert thinker is not None
         now, steady = now_ns(self), steady_ns()
         stamp_ns = stamp_to_ns(message.header.stamp)
@@ -218,7 +218,7 @@ class PolicyNode(LifecycleNode):
             return
         with self._thinker.lock:
             self._thinker.task.executor.decay = settings.blend_decay
-        if settings.instruction != self._parameters.value.instruction:
+        if settings.instruction != self._config.value.instruction:
             self._remember(settings.instruction)
             self._thinker.instruct(settings.instruction)
 
@@ -234,7 +234,7 @@ class PolicyNode(LifecycleNode):
         self._publish_command()
         if chunk is not None and self._chunk.get_subscription_count():
             self._chunk.publish(chunk_path(chunk, self._spec.action_space,
-                                           self._parameters.value.base_frame))
+                                           self._config.value.base_frame))
 
     def _publish_command(self) -> None:
         """Send what is due now."""
@@ -262,7 +262,7 @@ class PolicyNode(LifecycleNode):
     def _send(self, twist: tuple[float, float, float], stamp_ns: int) -> None:
         message = TwistStamped()
         message.header.stamp = Time(nanoseconds=stamp_ns).to_msg()
-        message.header.frame_id = self._parameters.value.base_frame
+        message.header.frame_id = self._config.value.base_frame
         message.twist.linear.x, message.twist.linear.y, message.twist.angular.z = twist
         self._command.publish(message)
 
@@ -274,14 +274,14 @@ class PolicyNode(LifecycleNode):
     # -- memory over a respawn -----------------------------------------------------------
 
     def _remember(self, instruction: str) -> None:
-        if self._parameters.value.instruction_file:
-            path = Path(self._parameters.value.instruction_file)
+        if self._config.value.instruction_file:
+            path = Path(self._config.value.instruction_file)
             fresh = path.with_name(f'{path.name}.new')
             fresh.write_text(instruction, encoding='utf-8')
             fresh.replace(path)
 
     def _remembered(self) -> str:
-        settings = self._parameters.value
+        settings = self._config.value
         path = Path(settings.instruction_file or '.')
         return path.read_text(encoding='utf-8') if path.is_file() else settings.instruction
 
@@ -306,7 +306,7 @@ class PolicyNode(LifecycleNode):
         elif thinker.trouble:
             level, message = ERROR, thinker.trouble
         elif (abs(self._clock_offset_ns) > _CLOCK_OFFSET_NS
-              and self._parameters.value.stamp_source == 'header'):
+              and self._config.value.stamp_source == 'header'):
             level, kind, message = ERROR, 'clock', (
                 f"the camera's stamps are {self._clock_offset_ns / 1e9:.1f} s behind ROS time; "
                 'set stamp_source: arrival, or the same use_sim_time everywhere')

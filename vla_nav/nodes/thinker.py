@@ -1,4 +1,4 @@
-"""The thread in which a policy thinks, fed through a mailbox that keeps the newest picture only."""
+"""The thread in which a policy thinks, and its mailbox that keeps the newest picture only."""
 
 from __future__ import annotations
 
