@@ -11,7 +11,7 @@ from typing import Any
 
 from vla_nav.evaluation.baselines import OPEN_LOOP, DriveStatistics
 from vla_nav.evaluation.conditions import Condition, draw, make_task, plan
-from vla_nav.evaluation.drivers import drive_statistics, make_driver, needs_camera, understands
+from vla_nav.evaluation.drivers import drive_statistics, make_driver, needs_camera
 from vla_nav.evaluation.metrics import rms_jerk
 from vla_nav.evaluation.records import EpisodeRecord
 from vla_nav.evaluation.rollout import STEP_S, Trace, drive
@@ -19,8 +19,6 @@ from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.layout import Scenario
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED, SCENARIO_VERSION
 from vla_nav.simulation.world import World
-
-NOT_UNDERSTOOD = 'not understood'
 
 
 @dataclass(frozen=True)
@@ -61,14 +59,10 @@ class Driver:
         task = make_task(draw(self._condition, seed, cell), self._condition, index)
         scenario = task.scenario
         self._world.load(scenario)
-        judge, understood = Judge(self._world), understands(self._policy, task.instruction)
-        trace = Trace()
-        trace.note(self._world)
-        if understood:
-            trace = drive(self._world, judge, self._policy, self._see, keep_frames)
+        judge = Judge(self._world)
+        trace = drive(self._world, judge, self._policy, task.instruction, self._see, keep_frames)
         end = judge.outcome()
         reached = '' if end.reached is None else _name(scenario, end.reached)
-        reason = trace.error or (end.reason if understood else NOT_UNDERSTOOD)
         record = EpisodeRecord(
             index=index, seed=seed, cell=cell, family=scenario.family, language=task.language,
             instruction=task.instruction, distractor=scenario.confusable, success=end.success,
@@ -77,7 +71,7 @@ class Driver:
             goal_correct=end.goal_correct, reached=reached, time_s=end.time_s,
             path_length_m=end.path_length_m, shortest_m=end.shortest_m, spl=end.spl,
             jerk=tuple(rms_jerk(trace.velocities, STEP_S).tolist()),
-            steps=len(trace.commands), reason=reason, understood=understood)
+            steps=len(trace.commands), reason=trace.trouble or end.reason)
         return record, trace, scenario
 
     def close(self) -> None:

@@ -66,12 +66,14 @@ def top_view(scenario: Scenario, poses: NDArray[np.float64], title: str,
                       ha='center', fontsize=7)
     if person is not None and len(person):
         axes.plot(person[:, 0], person[:, 1], ':', color='#cc79a7')
-        axes.add_patch(Circle((person[-1, 0], person[-1, 1]), PERSON_RADIUS_M, fc='#cc79a7', alpha=0.6))
+        end = float(person[-1, 0]), float(person[-1, 1])
+        axes.add_patch(Circle(end, PERSON_RADIUS_M, fc='#cc79a7', alpha=0.6))
     axes.plot(poses[:, 0], poses[:, 1], color=DRIVEN)
     for x, y, yaw in poses[::10]:
         ahead = rotate(0.12, 0.0, yaw)
         axes.plot([x, x + ahead[0]], [y, y + ahead[1]], color=DRIVEN, lw=0.8)
-    axes.add_patch(Circle(poses[-1, :2], ROBOT_RADIUS_M, fc=DRIVEN, alpha=0.35, ec=DRIVEN))
+    last = float(poses[-1, 0]), float(poses[-1, 1])
+    axes.add_patch(Circle(last, ROBOT_RADIUS_M, fc=DRIVEN, alpha=0.35, ec=DRIVEN))
     axes.set_title(title, loc='left', fontsize=8)
     axes.set_aspect('equal')
     axes.autoscale_view()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vla_nav.contracts import ActionChunk, Frame, NotUnderstood, Policy, PolicySpec
+from vla_nav.contracts import ActionChunk, Frame, Policy, PolicySpec
 from vla_nav.evaluation.baselines import (
     OPEN_LOOP,
     STEP_NS,
@@ -25,7 +26,7 @@ from vla_nav.simulation.world import World
 from vla_nav.spaces import OMNI_3D
 
 BASELINES = ('expert', *OPEN_LOOP)
-STATISTICS_DRIVES = 240
+STATISTICS_DRIVES = 120
 _GREY = 128
 
 
@@ -104,20 +105,17 @@ def make_driver(name: str, world: World, statistics: DriveStatistics | None = No
         return ExpertPolicy(world)
     if name in OPEN_LOOP:
         return open_loop_policy(name, statistics or drive_statistics())
+    return load_bundle(name, text, image)
+
+
+def load_bundle(directory: str, text: str = 'true', image: str = 'true') -> Policy:
+    """Load a bundle, with its text or its picture blanked where asked; may raise PolicyError."""
     kind = TextBlindPolicy if text == 'blind' else OnnxPolicy
-    policy: Policy = kind(Path(name))
+    policy: Policy = kind(Path(directory))
     return ImageBlindPolicy(policy) if image == 'blind' else policy
 
 
-def understands(policy: Policy, text: str) -> bool:
-    """Give the instruction; return False where the policy refuses it and stands still."""
-    try:
-        policy.set_instruction(text)
-    except NotUnderstood:
-        return False
-    return True
-
-
+@functools.cache
 def drive_statistics(drives: int = STATISTICS_DRIVES) -> DriveStatistics:
     """Let the expert drive plain training scenes, without pictures, and reduce the drives."""
     world = World(render=False)

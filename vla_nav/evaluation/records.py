@@ -22,8 +22,7 @@ class EpisodeRecord:
 
     ``distractor``: another object shares the goal's kind or colour. ``reached``: the object at
     which the robot came to rest, '' for none. ``jerk``: RMS per axis (m/s³, m/s³, rad/s³).
-    ``person_contact``: it touched the person. ``reason``: 'success', or why the episode failed;
-    ``understood``: the policy read the text, rather than standing still on it.
+    ``person_contact``: it touched the person. ``reason``: 'success', or why the episode failed.
     """
 
     index: int
@@ -47,7 +46,6 @@ class EpisodeRecord:
     jerk: tuple[float, float, float]
     steps: int
     reason: str
-    understood: bool = True
 
 
 def write_records(path: Path, records: Iterable[EpisodeRecord]) -> None:
@@ -95,7 +93,6 @@ def summarise(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
         'oracle_success_rate': _share(records, lambda r: r.oracle_success),
         'collision_rate': _share(records, lambda r: r.collision),
         'person_contact_rate': _share(records, lambda r: r.person_contact),
-        'understood_rate': _share(records, lambda r: r.understood),
         'spl': float(np.mean(spls)),
         'side_accuracy': _share(records, lambda r: r.side_correct),
         'goal_accuracy': _share(records, lambda r: r.goal_correct),

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_nav.contracts import Frame, Policy, PolicyError
+from vla_nav.contracts import Frame, NotUnderstood, Policy, PolicyError
 from vla_nav.control.executor import ChunkExecutor
 from vla_nav.control.guard import Guard, GuardSettings
-from vla_nav.control.limits import ZERO, Velocity
+from vla_nav.control.limits import Velocity
+from vla_nav.control.liveness import PictureWatch
+from vla_nav.control.task import Task, TaskState
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.world import World
 
@@ -27,8 +29,8 @@ class Trace:
 
     ``poses`` are (x, y, yaw) in the world, ``velocities`` as measured in the base frame,
     ``commands`` what the base was sent (one less), ``person`` the person's (x, y) where there is
-    one, ``frames`` the camera's pictures where they were asked for. ``error`` is the policy's,
-    '' where there was none.
+    one, ``frames`` the camera's pictures where they were asked for. ``trouble`` says why the
+    policy stood for cause in the end, '' where it did not.
     """
 
     poses: list[tuple[float, float, float]] = field(default_factory=list)
@@ -36,7 +38,7 @@ class Trace:
     commands: list[Velocity] = field(default_factory=list)
     person: list[tuple[float, float]] = field(default_factory=list)
     frames: list[NDArray[np.uint8]] = field(default_factory=list)
-    error: str = ''
+    trouble: str = ''
 
     def note(self, world: World) -> None:
         """Append what the world shows now."""
@@ -47,54 +49,71 @@ class Trace:
 
 
 class Robot:
-    """The chain that a robot runs, on one clock: policy, executor, guard."""
+    """The chain that a robot runs, on one clock: policy, task, executor, guard."""
 
-    def __init__(self, policy: Policy) -> None:
-        """Start a new episode: nothing remembered, nothing heard."""
-        policy.reset()
+    def __init__(self, policy: Policy, instruction: str) -> None:
+        """Begin the task that ``instruction`` names; what is not understood means standstill."""
         spec = policy.spec
         self._policy = policy
         self._space = spec.action_space
-        self._executor = ChunkExecutor()
-        self._guard = Guard(GuardSettings(max_observation_age=spec.max_observation_age_s))
+        # A simulator without noise gives identical pictures at standstill: none count as frozen.
+        self._task = Task(spec.action_space.size, ChunkExecutor(), PictureWatch(0),
+                          spec.arrived_threshold)
+        self._guard = Guard(GuardSettings.model_validate(
+            {'max_observation_age': spec.max_observation_age_s}))
         # The guard of a running graph has been deciding before the first picture.
         self._guard.decide(_START_NS - STEP_NS)
+        try:
+            reading = policy.set_instruction(instruction)
+            policy.reset()
+            self._task.begin(instruction, reading)
+        except NotUnderstood as error:
+            self._task.refuse(instruction, str(error))
+
+    @property
+    def looks(self) -> bool:
+        """Tell whether the next picture will be looked at."""
+        return self._task.driving
 
     def step(self, image: NDArray[np.uint8], now_ns: int) -> Velocity:
         """Return what the base is sent for a picture uint8 [H, W, 3] taken at ``now_ns``."""
         self._guard.see_camera(now_ns)
-        chunk = self._policy.act(Frame(image, now_ns))
-        self._executor.put(chunk)
-        due = self._executor.command(now_ns)
-        arrived = chunk.arrived >= self._policy.spec.arrived_threshold
-        velocity = ZERO if due is None or arrived else Velocity(
-            *self._space.to_twist(due.velocity))
-        self._guard.take_policy(velocity, now_ns, now_ns, now_ns)
+        self._task.see(True, now_ns, now_ns)
+        if self._task.driving:
+            try:
+                self._task.take(self._policy.act(Frame(image, now_ns)))
+            except PolicyError as error:
+                self._task.fail(str(error))
+        command = self._task.command(now_ns, now_ns)
+        velocity = Velocity(*self._space.to_twist(command.velocity))
+        self._guard.take_policy(velocity, command.stamp_ns, now_ns, now_ns)
         return self._guard.decide(now_ns).velocity
 
+    def trouble(self, now_ns: int) -> str:
+        """Return why the policy stands for cause at the end, '' where it does not."""
+        state, why = self._task.state(now_ns)
+        if state is TaskState.NOT_UNDERSTOOD:
+            return state.value
+        return why if state is TaskState.STOPPED else ''
 
-def drive(world: World, judge: Judge, policy: Policy, see: bool = True,
+
+def drive(world: World, judge: Judge, policy: Policy, instruction: str = '', see: bool = True,
           keep_frames: bool = False) -> Trace:
     """Drive a loaded world until the judge has seen enough.
 
-    ``see=False`` spares the rendering for drivers that do not look. A policy that fails stops
-    the robot for the rest of the episode, as the guard would.
+    ``see=False`` spares the rendering for drivers that do not look.
     """
-    robot, trace, now_ns = Robot(policy), Trace(), _START_NS
+    robot, trace, now_ns = Robot(policy, instruction), Trace(), _START_NS
     trace.note(world)
     while not judge.done:
-        velocity = ZERO
-        if not trace.error:
-            image = world.render() if see or keep_frames else _UNSEEN
-            if keep_frames:
-                trace.frames.append(image)
-            try:
-                velocity = robot.step(image, now_ns)
-            except PolicyError as error:
-                trace.error = str(error)
-        trace.commands.append(velocity)
-        world.advance(velocity, STEP_S)
+        image = world.render() if (see and robot.looks) or keep_frames else _UNSEEN
+        if keep_frames:
+            trace.frames.append(image)
+        command = robot.step(image, now_ns)
+        world.advance(command, STEP_S)
         judge.update(world)
+        trace.commands.append(command)
         trace.note(world)
         now_ns += STEP_NS
+    trace.trouble = robot.trouble(now_ns - STEP_NS)
     return trace

@@ -1,0 +1,91 @@
+"""The folder of a measurement: ``summary.json``, ``episodes.jsonl`` and ``index.html``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vla_nav.evaluation.baselines import OPEN_LOOP
+from vla_nav.evaluation.closed_loop import Settings, opened
+from vla_nav.evaluation.drawing import filmstrip, top_view
+from vla_nav.evaluation.drivers import BASELINES, drive_statistics
+from vla_nav.evaluation.page import FailurePictures, write_page
+from vla_nav.evaluation.records import EpisodeRecord, summarise, write_records
+from vla_nav.evaluation.rollout import STEP_S
+from vla_nav.simulation.scenario import SCENARIO_VERSION
+
+SUMMARY = 'summary.json'
+_FILM_PICTURES = 6
+
+
+def bundle_hash(policy: str) -> str:
+    """Return what identifies a bundle: the SHA-256 of its config, which holds those of its files.
+
+    A baseline has none: ''.
+    """
+    if policy in BASELINES:
+        return ''
+    return hashlib.sha256((Path(policy) / 'config.json').read_bytes()).hexdigest()
+
+
+def summary_of(settings: Settings, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
+    """Return what ``summary.json`` holds."""
+    return {**summarise(records), 'scenario_version': SCENARIO_VERSION,
+            'bundle_sha256': bundle_hash(settings.policy), 'settings': settings.to_dict()}
+
+
+def write(out: Path, settings: Settings, records: Sequence[EpisodeRecord],
+          pictures: int = 8) -> dict[str, Any]:
+    """Write the folder and return the summary; ``pictures`` failures are driven again to draw."""
+    out.mkdir(parents=True, exist_ok=True)
+    summary = summary_of(settings, records)
+    write_records(out / 'episodes.jsonl', records)
+    failures = draw_failures(settings, records, pictures)
+    write_page(out / 'index.html', summary, failures)
+    # Last, since a folder with a summary counts as complete.
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    (out / SUMMARY).write_text(text + '\n', encoding='utf-8')
+    return summary
+
+
+def stored_summary(out: Path, settings: Settings) -> dict[str, Any] | None:
+    """Return the summary in ``out`` if it is of these very settings and bundle, else None."""
+    path = out / SUMMARY
+    if not path.is_file():
+        return None
+    summary = json.loads(path.read_text(encoding='utf-8'))
+    same = (summary.get('settings') == json.loads(json.dumps(settings.to_dict()))
+            and summary.get('bundle_sha256') == bundle_hash(settings.policy))
+    return summary if same else None
+
+
+def draw_failures(settings: Settings, records: Sequence[EpisodeRecord],
+                  limit: int) -> list[FailurePictures]:
+    """Drive failed episodes again and draw them, one of each reason and cell first."""
+    failed = [record for record in records if not record.success]
+    if not failed or limit <= 0:
+        return []
+    seen: dict[tuple[str, str], int] = {}
+    ranked = []
+    for record in failed:
+        key = (record.reason, record.cell)
+        seen[key] = seen.get(key, 0) + 1
+        ranked.append((seen[key], record))
+    ranked.sort(key=lambda pair: (pair[0], pair[1].index))
+    statistics = drive_statistics() if settings.policy in OPEN_LOOP else None
+    drawn = []
+    with opened(settings, statistics, show=True) as driver:
+        for _, chosen in ranked[:limit]:
+            record, trace, scenario = driver.trace(chosen.index, chosen.seed, chosen.cell,
+                                                   keep_frames=True)
+            title = f'{record.reason} after {record.time_s:.1f} s'
+            top = top_view(scenario, np.array(trace.poses), title, np.array(trace.person))
+            picked = np.linspace(0, len(trace.frames) - 1, _FILM_PICTURES).round().astype(int)
+            film = filmstrip([trace.frames[i] for i in picked], (picked * STEP_S).tolist())
+            drawn.append(FailurePictures(record, top, film))
+    return drawn
