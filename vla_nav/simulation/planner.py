@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
@@ -25,6 +27,7 @@ class Map:
         x0, x1, y0, y1 = scenario.room
         self.xs = np.arange(x0 + CELL_M / 2, x1, CELL_M)
         self.ys = np.arange(y0 + CELL_M / 2, y1, CELL_M)
+        self.centre_x, self.centre_y = self.xs.tolist(), self.ys.tolist()
         x, y = np.meshgrid(self.xs, self.ys, indexing='ij')
         clear = np.minimum.reduce([x - x0, x1 - x, y - y0, y1 - y])
         for b in scenario.blocks:
@@ -39,6 +42,7 @@ class Map:
         for cx, cy, radius in circles:
             clear = np.minimum(clear, np.hypot(x - cx, y - cy) - radius)
         self.clearance = clear
+        self._rows, self._x0, self._y0 = clear.tolist(), x0, y0
         room = clear - ROBOT_RADIUS_M
         cost = 1.0 + 3.0 * np.clip(1 - room / 0.25, 0, 1) ** 2
         cost = np.where(room < 0.015, 30.0, cost)
@@ -51,8 +55,7 @@ class Map:
 
     def cell(self, x: float, y: float) -> tuple[int, int]:
         """Return the indices of the cell at a world position, clipped into the room."""
-        i = int((x - self.xs[0]) / CELL_M + 0.5)
-        j = int((y - self.ys[0]) / CELL_M + 0.5)
+        i, j = int((x - self._x0) / CELL_M), int((y - self._y0) / CELL_M)
         return min(max(i, 0), len(self.xs) - 1), min(max(j, 0), len(self.ys) - 1)
 
     def ways_to(self, targets: NDArray[np.bool_]) -> Ways:
@@ -70,11 +73,16 @@ class Map:
 
     def free(self, ax: float, ay: float, bx: float, by: float, clearance: float) -> bool:
         """Tell whether the straight line keeps ``clearance`` metres from every obstacle."""
-        count = max(2, int(np.hypot(bx - ax, by - ay) / CELL_M) + 1)
-        i = ((np.linspace(ax, bx, count) - self.xs[0]) / CELL_M + 0.5).astype(int)
-        j = ((np.linspace(ay, by, count) - self.ys[0]) / CELL_M + 0.5).astype(int)
-        i, j = np.clip(i, 0, len(self.xs) - 1), np.clip(j, 0, len(self.ys) - 1)
-        return bool((self.clearance[i, j] >= clearance).all())
+        # Plain lists: for a dozen look-ups they are ten times faster than an array expression.
+        count = max(2, int(math.hypot(bx - ax, by - ay) / CELL_M) + 1)
+        rows, columns = len(self._rows) - 1, len(self._rows[0]) - 1
+        ai, aj = (ax - self._x0) / CELL_M, (ay - self._y0) / CELL_M
+        di, dj = (bx - ax) / CELL_M / count, (by - ay) / CELL_M / count
+        for k in range(count + 1):
+            i, j = int(ai + k * di), int(aj + k * dj)
+            if self._rows[min(max(i, 0), rows)][min(max(j, 0), columns)] < clearance:
+                return False
+        return True
 
 
 class Ways:
@@ -82,20 +90,20 @@ class Ways:
 
     def __init__(self, where: Map, cost: NDArray[np.float64], before: NDArray[np.int32]) -> None:
         """Keep the map, the cost [cells] and each cell's next cell towards the target."""
-        self.map, self.cost, self._next = where, cost, before
+        self.map, self.cost, self._next = where, cost, before.tolist()
 
     def trace(self, x: float, y: float, metres: float) -> list[tuple[float, float]]:
         """Return cell centres along the way from (x, y), up to about ``metres`` long."""
         here = self.map
         i, j = here.cell(x, y)
         index, columns = i * len(here.ys) + j, len(here.ys)
-        points = [(float(here.xs[i]), float(here.ys[j]))]
+        points = [(here.centre_x[i], here.centre_y[j])]
         length = 0.0
-        while length < metres and self._next[index] >= 0:
-            index = int(self._next[index])
+        while length < metres and (after := self._next[index]) >= 0:
+            index = after
             i, j = divmod(index, columns)
-            point = (float(here.xs[i]), float(here.ys[j]))
-            length += float(np.hypot(point[0] - points[-1][0], point[1] - points[-1][1]))
+            point = (here.centre_x[i], here.centre_y[j])
+            length += math.hypot(point[0] - points[-1][0], point[1] - points[-1][1])
             points.append(point)
         return points
 
@@ -103,12 +111,10 @@ class Ways:
         """Return the farthest point within ``metres`` along the way with a free straight line."""
         points = self.trace(x, y, metres)
         room = min(ROBOT_RADIUS_M + 0.03, float(self.map.clearance[self.map.cell(x, y)]) - 0.005)
-        best = points[min(2, len(points) - 1)]
-        for point in points[3:]:
-            if not self.map.free(x, y, *point, room):
-                break
-            best = point
-        return best
+        for point in points[:2:-2]:
+            if self.map.free(x, y, *point, room):
+                return point
+        return points[min(2, len(points) - 1)]
 
     def length(self, x: float, y: float) -> float:
         """Return the length in metres of the way from (x, y)."""
