@@ -30,7 +30,7 @@ def _jpeg(rgb: np.ndarray) -> bytes:
     return cv2.imencode('.jpg', rgb[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(encoding=st.sampled_from(sorted(_ORDER)), height=st.integers(1, 9),
        width=st.integers(1, 9), padding=st.integers(0, 7), last_row_padded=st.booleans(),
        seed=st.integers(0, 99))
@@ -92,7 +92,7 @@ def test_jpeg_is_reduced_only_as_far_as_asked(minimum, expected):
     assert decode_compressed(_jpeg(_smooth(120, 162)), *minimum).shape[:2] == expected
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(height=st.integers(1, 200), width=st.integers(1, 200), low_h=st.integers(1, 100),
        low_w=st.integers(1, 100))
 def test_reduced_picture_never_falls_below_the_minimum(height, width, low_h, low_w):
@@ -102,7 +102,7 @@ def test_reduced_picture_never_falls_below_the_minimum(height, width, low_h, low
 
 @pytest.mark.parametrize('extension', ['.jpg', '.png'])
 @given(share=st.floats(0.0, 0.99))
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 def test_cut_short_is_an_error_not_a_grey_picture(extension, share):
     blob = cv2.imencode(extension, _picture(40, 40))[1].tobytes()
     with pytest.raises(ValueError, match=r'cut short|empty|neither'):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vla_nav.observations.preprocess import to_policy_image
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(rows=st.integers(1, 90), columns=st.integers(1, 90), height=st.integers(1, 40),
        width=st.integers(1, 40), value=st.integers(0, 255))
 def test_any_size_in_the_asked_size_out_and_flat_stays_flat(rows, columns, height, width, value):
