@@ -52,7 +52,7 @@ _COMMON = (
     Argument('cmd_vel_topic', 'cmd_vel', 'Where the base listens'),
     Argument('stamped_cmd_vel', '', 'Send TwistStamped instead of Twist', ('', *_SWITCH)),
     Argument('dry_run', '', 'Compute everything, send zeros', ('', *_SWITCH)),
-    Argument('speed_cap', '', 'Highest share of the speed limits to use, 0 to 1'),
+    Argument('speed_cap', '', 'Cap on the linear speed, m/s'),
     Argument('use_respawn', 'true', 'Start a node again when it dies', _SWITCH),
     Argument('log_level', 'info', 'Log level of every node',
              ('debug', 'info', 'warn', 'error', 'fatal')),
@@ -61,6 +61,8 @@ _COMMON = (
 _SIM = (
     Argument('scenario', '', 'Cell or family to sample a scene from, such as 2box_vert_left_close'),
     Argument('seed', '0', 'Seed of the scene'),
+    Argument('split', 'train', 'Scenes as in training, held-out layouts, or held-out looks',
+             ('train', 'layouts', 'appearance')),
     Argument('driver', 'policy', 'Who drives: the policy, or the simulator\'s own planner',
              ('policy', 'expert')),
 )
@@ -76,11 +78,13 @@ def defaults(kind: str) -> dict[str, str]:
     return {argument.name: argument.default for argument in ARGUMENTS[kind]}
 
 
-def graph(kind: str, given: Mapping[str, str]) -> tuple[NodeSpec, ...]:
+def graph(kind: str, given: Mapping[str, str],
+          instruction_file: str = '') -> tuple[NodeSpec, ...]:
     """Return the nodes to start for ``kind`` with the arguments ``given`` as text.
 
     'robot' expects a camera and a base on the robot; 'sim' brings a simulated one; 'camera'
-    plays pictures through the graph and nothing moves.
+    plays pictures through the graph and nothing moves. ``instruction_file``, new for each
+    start, keeps the newest instruction over a respawn of the policy.
     """
     values = {**defaults(kind), **given}
     for argument in ARGUMENTS[kind]:
@@ -90,7 +94,7 @@ def graph(kind: str, given: Mapping[str, str]) -> tuple[NodeSpec, ...]:
     unknown = set(values) - {argument.name for argument in ARGUMENTS[kind]}
     if unknown:
         raise ValueError(f'unknown arguments {sorted(unknown)} for "{kind}"')
-    make = _Maker(kind, values)
+    make = _Maker(kind, values, instruction_file)
     nodes = [make.guard()]
     if values.get('driver') != 'expert':
         nodes.append(make.policy())
@@ -120,8 +124,8 @@ def command_line(node: NodeSpec) -> list[str]:
 class _Maker:
     """Turns one set of argument values into nodes."""
 
-    def __init__(self, kind: str, values: Mapping[str, str]) -> None:
-        self._values = values
+    def __init__(self, kind: str, values: Mapping[str, str], instruction_file: str) -> None:
+        self._values, self._instruction_file = values, instruction_file
         default = 'sim.yaml' if kind == 'sim' else 'robot.yaml'
         self._params_file = values['params_file'] or str(share_directory() / 'config' / default)
 
@@ -133,11 +137,13 @@ class _Maker:
     def policy(self) -> NodeSpec:
         return self._node('policy', self._images(), bundle=find_bundle(self._values['policy']),
                           instruction=self._values['instruction'] or None,
+                          instruction_file=self._instruction_file or None,
                           image_transport=self._values['image_transport'] or None)
 
     def sim(self) -> NodeSpec:
         return self._node('sim', self._cmd_vel() + self._images(),
                           cell=self._values['scenario'] or None, seed=int(self._values['seed']),
+                          split=self._values['split'],
                           expert=self._values['driver'] == 'expert',
                           stamped_cmd_vel=self._switch('stamped_cmd_vel'))
 

@@ -1,0 +1,150 @@
+"""Watches a graph from outside: keeps the newest of everything, and records it."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from geometry_msgs.msg import Twist, TwistStamped
+from nav_msgs.msg import Odometry, Path
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CameraInfo, CompressedImage
+from std_msgs.msg import String
+
+from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR, now_ns
+from vla_nav.recording.bag import Bag
+from vla_nav.recording.run_state import RunState
+
+EVENTS = QoSProfile(depth=50)
+
+
+@dataclass(frozen=True)
+class _Topic:
+    name: str
+    kind: Any
+    qos: QoSProfile
+    take: Callable[[RunState, Any], None] | None = None
+    recorded: bool = True
+
+
+class Observer:
+    """Subscribes to the graph in a thread of its own; ``state`` is guarded by ``lock``."""
+
+    def __init__(self, namespace: str, bag: Bag, image_topic: str, cmd_vel_topic: str,
+                 stamped_cmd_vel: bool) -> None:
+        # The terminal's Ctrl-C belongs to whoever owns the graph.
+        rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+        self.state = RunState()
+        self.lock = threading.Lock()
+        self._bag = bag
+        self._node = Node('run_observer', namespace=namespace)
+        for topic in _topics(image_topic, cmd_vel_topic, stamped_cmd_vel):
+            self._watch(topic)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name='observer', daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the subscriptions and the ROS context."""
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
+        rclpy.shutdown()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass
+
+    def _watch(self, topic: _Topic) -> None:
+        full_name = self._node.resolve_topic_name(topic.name)
+        package, _, name = topic.kind.__module__.split('.')[0], None, topic.kind.__name__
+        type_name = f'{package}/msg/{name}'
+
+        def receive(raw: bytes) -> None:
+            with self.lock:
+                if topic.recorded:
+                    self._bag.add(full_name, type_name, raw, now_ns(self._node))
+                self.state.messages[topic.name] += 1
+                if topic.take is not None:
+                    topic.take(self.state, deserialize_message(raw, topic.kind))
+
+        # Serialised messages go to the bag as they are.
+        self._node.create_subscription(topic.kind, topic.name, receive, topic.qos, raw=True)
+
+
+def _topics(image_topic: str, cmd_vel_topic: str, stamped: bool) -> tuple[_Topic, ...]:
+    info_topic = f'{image_topic.rpartition("/")[0]}/camera_info'
+    return (
+        _Topic(f'{image_topic}/compressed', CompressedImage, SENSOR, _take_camera),
+        _Topic(info_topic, CameraInfo, SENSOR),
+        _Topic('odom', Odometry, EVENTS),
+        _Topic('instruction', String, EVENTS),
+        _Topic('cmd_vel_policy', TwistStamped, EVENTS),
+        _Topic(cmd_vel_topic, TwistStamped if stamped else Twist, EVENTS, _take_command),
+        _Topic('policy/task_state', String, LATCHED, _take_task),
+        _Topic('policy/active_instruction', String, LATCHED),
+        _Topic('policy/action_chunk', Path, COMMAND),
+        _Topic('guard/state', String, LATCHED, _take_guard),
+        _Topic('sim/scenario', String, LATCHED, _take_scene),
+        _Topic('sim/ground_truth', String, EVENTS, _take_truth),
+        _Topic('sim/outcome', String, LATCHED, _take_outcome),
+        _Topic('sim/top_view/compressed', CompressedImage, SENSOR, _take_top, recorded=False),
+        _Topic('/diagnostics', DiagnosticArray, EVENTS, _take_diagnostics),
+    )
+
+
+def _take_camera(state: RunState, message: CompressedImage) -> None:
+    state.camera = bytes(message.data)
+
+
+def _take_top(state: RunState, message: CompressedImage) -> None:
+    state.top = bytes(message.data)
+
+
+def _take_command(state: RunState, message: Any) -> None:
+    twist = getattr(message, 'twist', message)
+    velocity = twist.linear.x, twist.linear.y, twist.angular.z
+    if all(map(math.isfinite, velocity)):
+        state.take_velocity(velocity)
+
+
+def _take_task(state: RunState, message: String) -> None:
+    state.task_state = message.data
+
+
+def _take_guard(state: RunState, message: String) -> None:
+    state.guard = message.data
+
+
+def _take_scene(state: RunState, message: String) -> None:
+    state.scene, state.path = json.loads(message.data), []
+
+
+def _take_truth(state: RunState, message: String) -> None:
+    state.take_pose(tuple(json.loads(message.data)['pose']))
+
+
+def _take_outcome(state: RunState, message: String) -> None:
+    state.outcome = json.loads(message.data)
+
+
+def _take_diagnostics(state: RunState, message: DiagnosticArray) -> None:
+    for status in message.status:
+        name = status.name.rpartition('/')[2]
+        state.nodes[name] = {'message': status.message,
+                             **{item.key: item.value for item in status.values}}
+        if name == 'policy':
+            state.reading = state.nodes[name].get('understood_as', '')
