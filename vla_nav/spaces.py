@@ -53,18 +53,20 @@ class ActionSpace:
 
     def clip(self, velocities: ArrayLike) -> NDArray[np.float32]:
         """Clip SI velocities [..., A] to the limits, each axis on its own."""
-        array = np.asarray(velocities, np.float32)
-        return np.clip(array, np.float32(self.low), np.float32(self.high))
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        return np.clip(np.asarray(velocities, np.float32), low, high)
 
     def normalise(self, velocities: ArrayLike) -> NDArray[np.float32]:
         """Map SI velocities [..., A] to [-1, 1]; each sign is scaled by its own limit."""
-        array = np.asarray(velocities, np.float32)
-        return np.clip(array / self._scale(array), -1.0, 1.0).astype(np.float32)
+        array = self.clip(velocities)
+        limits = self._limits(array)
+        # A one-sided axis (no reverse, say) has one zero limit; 1 keeps the division defined.
+        return (array / np.where(limits > 0, limits, 1.0)).astype(np.float32)
 
     def denormalise(self, actions: ArrayLike) -> NDArray[np.float32]:
         """Map normalised actions [..., A] to SI velocities inside the limits."""
         array = np.clip(np.asarray(actions, np.float32), -1.0, 1.0)
-        return (array * self._scale(array)).astype(np.float32)
+        return (array * self._limits(array)).astype(np.float32)
 
     def to_twist(self, velocities: ArrayLike) -> tuple[float, float, float]:
         """Expand one SI velocity [A] to (linear_x, linear_y, angular_z); absent axes are 0."""
@@ -81,11 +83,9 @@ class ActionSpace:
         return cls(tuple(data['names']), tuple(map(float, data['low'])),
                    tuple(map(float, data['high'])))
 
-    def _scale(self, sign_of: NDArray[np.float32]) -> NDArray[np.float32]:
-        low, high = -np.float32(self.low), np.float32(self.high)
-        # A one-sided axis (no reverse, say) has one zero limit; 1 keeps the division defined.
-        low, high = np.where(low > 0, low, 1.0), np.where(high > 0, high, 1.0)
-        return np.where(sign_of < 0, low, high).astype(np.float32)
+    def _limits(self, sign_of: NDArray[np.float32]) -> NDArray[np.float32]:
+        low, high = np.asarray(self.low, np.float32), np.asarray(self.high, np.float32)
+        return np.where(sign_of < 0, -low, high)
 
 
 OMNI_3D = ActionSpace.symmetric(linear_x=0.6, linear_y=0.6, angular_z=1.2)
