@@ -29,6 +29,7 @@ class FakeCamera:
         self.frozen = False
         self.paused = False
         self.sent = 0
+        self.stamps = set()
         self._timer = node.create_timer(1.0 / rate, self._tick)
 
     def _new_picture(self):
@@ -60,3 +61,4 @@ class FakeCamera:
         info.header = message.header
         self._info.publish(info)
         self.sent += 1
+        self.stamps.add((message.header.stamp.sec, message.header.stamp.nanosec))

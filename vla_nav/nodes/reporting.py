@@ -45,12 +45,20 @@ class Reporter:
         report = self._make()
         changed = self._change.changed((report.level, report.kind or report.message))
         if changed:
-            log = self._node.get_logger()
-            say = {OK: log.info, WARN: log.warning}.get(report.level, log.error)
-            say(report.message)
+            self._log(report)
         if changed or self._ticks % self._every == 0:
             self._publish(report)
         self._ticks += 1
+
+    def _log(self, report: Report) -> None:
+        # rclpy allows one severity for each line of code that logs.
+        log = self._node.get_logger()
+        if report.level == OK:
+            log.info(report.message)
+        elif report.level == WARN:
+            log.warning(report.message)
+        else:
+            log.error(report.message)
 
     def _publish(self, report: Report) -> None:
         status = DiagnosticStatus(
