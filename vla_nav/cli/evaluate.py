@@ -162,8 +162,8 @@ def offline(
     for title in ('', 'MAE', 'RMSE', 'within 0.05', 'sign'):
         table.add_column(title, justify='right' if title else 'left')
     for name, axes in summary['predictors'].items():
-        table.add_row(name, *(f'{axes["joint"][key]:.3f}' for key in
-                              ('mae', 'rmse', 'within', 'sign')))
+        figures = (axes['joint'][key] for key in ('mae', 'rmse', 'within', 'sign'))
+        table.add_row(name, *('-' if figure is None else f'{figure:.3f}' for figure in figures))
     _OUT.print(table)
 
 

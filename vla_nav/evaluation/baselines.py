@@ -110,7 +110,8 @@ def open_loop_policy(name: str, statistics: DriveStatistics) -> OpenLoopPolicy:
         return OpenLoopPolicy(name, _legs([(statistics.reach_m, 0.0)], full))
     if name == 'always-left':
         reach, swing = statistics.reach_m, statistics.swing_m
-        legs = [(reach / 3, swing), (reach / 3, 0.0), (reach / 3, -swing)]
+        # Out early, before the nearest boxes, and back late, behind the deepest ones.
+        legs = [(reach / 5, swing), (3 * reach / 5, 0.0), (reach / 5, -swing)]
         return OpenLoopPolicy(name, _legs(legs, statistics.speed or full))
     raise ValueError(f'unknown baseline {name!r}; known are {list(OPEN_LOOP)}')
 

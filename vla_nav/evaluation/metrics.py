@@ -55,12 +55,12 @@ def rms_jerk(velocities: ArrayLike, step_s: float) -> NDArray[np.float64]:
 def error_table(
     predicted: ArrayLike, expected: ArrayLike, names: Sequence[str],
     tolerance: float = 0.05, dead_band: float = 0.05,
-) -> dict[str, dict[str, float]]:
+) -> dict[str, dict[str, float | None]]:
     """Compare velocities [N, A] in SI units, per axis and over all axes ('joint').
 
     ``within`` is the share of samples off by at most ``tolerance`` (joint: on every axis), and
     ``sign`` the share of the right sign among samples that are expected to move more than
-    ``dead_band`` (NaN where none does). Joint MAE and RMSE are means over the axes' entries.
+    ``dead_band`` (None where none does). Joint MAE and RMSE are means over the axes' entries.
     """
     got, want = np.asarray(predicted, np.float64), np.asarray(expected, np.float64)
     if got.shape != want.shape or got.ndim != 2 or got.shape[1] != len(names):
@@ -71,14 +71,14 @@ def error_table(
     moving = np.abs(want) > dead_band
     right = np.sign(got) == np.sign(want)
     columns: list[tuple[str, slice]] = [(name, slice(i, i + 1)) for i, name in enumerate(names)]
-    table = {}
+    table: dict[str, dict[str, float | None]] = {}
     for name, axis in [*columns, ('joint', slice(None))]:
         counted = right[:, axis][moving[:, axis]]
         table[name] = {
             'mae': float(error[:, axis].mean()),
             'rmse': float(np.sqrt((error[:, axis] ** 2).mean())),
             'within': float((error[:, axis] <= tolerance).all(axis=1).mean()),
-            'sign': float(counted.mean()) if counted.size else math.nan,
+            'sign': float(counted.mean()) if counted.size else None,
         }
     return table
 

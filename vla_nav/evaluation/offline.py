@@ -82,7 +82,8 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
             predicted[name].append(chunks[:, 0])
             for row in range(chunks.shape[1] if name == 'policy' else 0):
                 due = len(wanted) - row
-                late[row].append(np.abs(chunks[:due, row] - wanted[row:]))
+                if due > 0:
+                    late[row].append(np.abs(chunks[:due, row] - wanted[row:]))
         steps = np.minimum(np.arange(len(wanted)), len(statistics.by_step) - 1)
         predicted['previous action'].append(np.vstack([0 * wanted[:1], wanted[:-1]]))
         predicted['step-index'].append(statistics.by_step[steps][:, chosen])
@@ -97,7 +98,7 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
         'episodes': len(labels), 'samples': len(expected),
         'predictors': {name: error_table(np.concatenate(predicted[name]), expected, axes)
                        for name in PREDICTORS},
-        'chunk_mae': [float(np.concatenate(errors).mean()) for errors in late],
+        'chunk_mae': [float(np.concatenate(errors).mean()) for errors in late if errors],
     }
 
 
