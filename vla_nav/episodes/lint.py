@@ -26,8 +26,8 @@ _CLOCK_SHARE = 0.9
 _SIDE_SHARE = 0.4
 _SCENARIO_RATIO = 2.0
 # Text that tells the label or the layout instead of the task: identifiers, units and numbers.
-_LEAKS = re.compile(r'\b(linear_[xy]|angular_z|[12]box|hori|vert|core|variant)\b|\d+(\.\d+)?\s*'
-                    r'(m/s|rad|deg|°|cm\b|m\b|미터|도\b)', re.IGNORECASE)
+_LEAKS = re.compile(r'(?<![^\W_])(linear_[xy]|angular_z|[12]box|hori|vert|core|variant)(?![^\W_])'
+                    r'|\d+(\.\d+)?\s*(m/s|rad|deg|°|cm\b|m\b|미터|도\b)', re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,12 @@ def _unreadable(error: EpisodeError) -> Finding:
 def _facts(episode: Episode, file: str) -> Facts:
     rounded = np.round(episode.actions, _DECIMALS) + 0.0  # + 0.0 makes one zero of -0 and 0
     # The middle picture: the first may show the same start in honest recordings.
-    picture = np.ascontiguousarray(episode.images[len(episode) // 2])
+    middle = len(episode) // 2
+    picture = (episode.images.encoded(middle) if isinstance(episode.images, JpegPictures)
+               else np.ascontiguousarray(episode.images[middle]).tobytes())
     return Facts(file, episode.scenario, episode.instruction, episode.actions,
                  hashlib.sha256(rounded.tobytes()).hexdigest(),
-                 hashlib.sha256(picture.tobytes()).hexdigest())
+                 hashlib.sha256(picture).hexdigest())
 
 
 def _episode_findings(episode: Episode, file: str) -> Iterator[Finding]:
