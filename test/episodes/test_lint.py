@@ -158,8 +158,8 @@ def test_bad_files_and_pictures_hide_nothing_else(tmp_path, episodes):
     _lint(tmp_path, episodes)
     (folder / second).write_bytes((folder / second).read_bytes()[:900])
     findings = lint(folder)
-    assert _told(findings) == {('error', _FIRST, 'instruction'), ('error', _FIRST, f'jpeg[{middle}]'),
-                               ('error', second, 'file')}
+    assert _told(findings) == {('error', _FIRST, 'instruction'), ('error', second, 'file'),
+                               ('error', _FIRST, f'jpeg[{middle}]')}
     assert all(f.remedy for f in findings)
 
 
