@@ -43,8 +43,9 @@ class PictureInput:
             return (f'No image {since}; nobody publishes {topic}. Start the camera, or set '
                     f'image_topic, or image_transport to {other}')
         kinds = sorted({info.topic_type for info in found})
-        if all(not kind.endswith(f'/{self._type.__name__}') for kind in kinds):
-            return f'No image {since}; {topic} carries {", ".join(kinds)}, not {self._type.__name__}'
+        wanted = self._type.__name__
+        if all(not kind.endswith(f'/{wanted}') for kind in kinds):
+            return f'No image {since}; {topic} carries {", ".join(kinds)}, not {wanted}'
         qos = sorted({_reliability(info.qos_profile.reliability) for info in found})
         names = ', '.join(sorted({info.node_name for info in found}))
         return (f'No image {since}; publisher is {" and ".join(qos)}, on topic {topic} '

@@ -51,17 +51,20 @@ def bring_up(node: LifecycleNode) -> bool:
             and node.trigger_activate() == TransitionCallbackReturn.SUCCESS)
 
 
-def run(make: Callable[[], Node]) -> None:
+def run(make: Callable[[], Node], arguments: list[str] | None = None) -> None:
     """Run one node until Ctrl-C or SIGTERM, then let it say goodbye.
 
+    ``arguments`` take the place of the process's own.
+
     rclpy's own signal handler would close the context first, and a guard could no longer send
-    its last zero. A Ctrl-C that reaches the process twice is as good as one. A node that has
-    to tick at least once a second (all of ours do) ends within that second.
+    its last zero. A Ctrl-C that reaches the process twice is as good as one. Each of the
+    package's nodes ticks more than once a second, and so ends within that time. A node may also
+    end by itself, by setting its attribute ``finished``.
     """
     stop: list[int] = []
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, lambda number, _: stop.append(number))
-    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make()
     except ParameterError as error:
@@ -70,7 +73,7 @@ def run(make: Callable[[], Node]) -> None:
     executor = SingleThreadedExecutor()
     executor.add_node(node)
     try:
-        while rclpy.ok() and not stop:
+        while rclpy.ok() and not stop and not getattr(node, 'finished', False):
             executor.spin_once()
     finally:
         goodbye = getattr(node, 'goodbye', None)
