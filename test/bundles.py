@@ -29,7 +29,8 @@ def write_bundle(directory: Path, actions: tuple[float, float, float] = (0.3, 0.
 
     Its state counts the steps of its memory. With ``nan`` it gives NaN from step ``nan_after``
     on; ``slow_s`` is about how long a step takes; with ``echo`` the actions are not constant but
-    the mean red, green and blue of ``chunk`` horizontal bands of the picture, normalised.
+    the mean red, green and blue of ``chunk`` horizontal bands of the picture, normalised, and
+    1 % for each step of its memory.
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
@@ -55,7 +56,7 @@ def _policy(actions: tuple[float, ...], nan: bool, nan_after: int, loops: int, a
         'limit': np.float32([[[nan_after if nan else np.inf]]]), 'nan': np.float32([[[np.nan]]]),
         'constant': normalised, 'bands': np.int64([1, chunk, height // chunk * width, 3]),
         'full': np.float32([255]), 'loops': np.int64(loops), 'true': np.bool_(True),
-        'cube': np.int64([1, 1, 1]), 'zero': np.float32([0]),
+        'cube': np.int64([1, 1, 1]), 'zero': np.float32([0]), 'percent': np.float32([0.01]),
     }
     nodes = [
         # The loop's result is always 0, which the optimiser cannot know.
@@ -72,7 +73,9 @@ def _policy(actions: tuple[float, ...], nan: bool, nan_after: int, loops: int, a
             helper.make_node('Cast', ['image'], ['float_image'], to=TensorProto.FLOAT),
             helper.make_node('Reshape', ['float_image', 'bands'], ['banded']),
             helper.make_node('ReduceMean', ['banded'], ['mean'], axes=[2], keepdims=0),
-            helper.make_node('Div', ['mean', 'full'], ['wanted']),
+            helper.make_node('Div', ['mean', 'full'], ['colours']),
+            helper.make_node('Mul', ['steps', 'percent'], ['memory']),
+            helper.make_node('Add', ['colours', 'memory'], ['wanted']),
         ]
     else:
         nodes.append(helper.make_node('Identity', ['constant'], ['wanted']))

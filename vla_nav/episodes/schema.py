@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_nav.observations.decode import decode_compressed
+from vla_nav.observations.preprocess import to_policy_image
 from vla_nav.spaces import AXES
 
 FORMAT_VERSION = 1
@@ -44,8 +45,12 @@ class JpegPictures:
         return len(self._jpeg)
 
     def __getitem__(self, index: int) -> NDArray[np.uint8]:
+        return self.decode(index)
+
+    def decode(self, index: int, min_height: int = 0, min_width: int = 0) -> NDArray[np.uint8]:
+        """Return one picture, reduced while decoding as a live node does it."""
         try:
-            return decode_compressed(self.encoded(index))
+            return decode_compressed(self.encoded(index), min_height, min_width)
         except ValueError as error:
             raise EpisodeError(self._source, f'jpeg[{index}]', str(error)) from error
 
@@ -75,6 +80,12 @@ class Episode:
 
     def __len__(self) -> int:
         return len(self.actions)
+
+    def policy_image(self, index: int, height: int, width: int) -> NDArray[np.uint8]:
+        """Return picture ``index`` as a policy that takes [height, width, 3] sees it live."""
+        image = (self.images.decode(index, height, width)
+                 if isinstance(self.images, JpegPictures) else self.images[index])
+        return to_policy_image(image, height, width)
 
     def check(self, source: str) -> None:
         """Raise EpisodeError naming ``source`` and the field that breaks the contract."""
