@@ -26,6 +26,12 @@ def test_a_real_tub_becomes_episodes_that_lint_accepts(donkeycar_tub, tmp_path, 
     assert linted.exit_code == 0 and json.loads(linted.stdout) == []
 
 
+def test_a_converted_tub_needs_its_true_rate(donkeycar_tub, tmp_path, run):
+    run('from-tub', donkeycar_tub, tmp_path)
+    linted = run('lint', tmp_path)
+    assert linted.exit_code == 1 and '--rate' in linted.stdout
+
+
 def test_errors_give_a_status_and_name_the_file(donkeycar_tub, tmp_path, run):
     run('from-tub', donkeycar_tub, tmp_path, '--rate', 20)
     cut = tmp_path / 'tub_0002.h5'

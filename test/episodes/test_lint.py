@@ -85,6 +85,11 @@ def test_stamps_that_stand_or_skip(tmp_path, episodes):
     assert findings[0].severity == 'error'  # the worst first
 
 
+def test_stamps_of_a_conversion(tmp_path, episodes):
+    _first(episodes, stamps_ns=episodes[_FIRST].stamps_ns // 30)
+    assert _told(_lint(tmp_path, episodes)) == {('error', _FIRST, 'stamps_ns')}
+
+
 def test_the_same_actions_twice(tmp_path, episodes):
     other = f'{_CELLS[2]}_1.h5'
     episodes[other] = replace(episodes[other], actions=np.round(episodes[other].actions, 2))

@@ -20,6 +20,7 @@ from vla_nav.observations.decode import compressed_size
 
 # Two episodes whose actions agree to this many decimals (SI units) count as the same.
 _DECIMALS = 3
+_FASTEST_NS = 5_000_000  # no camera here gives 200 pictures a second
 _GAP_FACTOR = 2.0  # a gap of twice the usual one has lost at least one picture
 _SATURATED_SHARE = 0.5
 _CLOCK_SHARE = 0.9
@@ -142,6 +143,11 @@ def _stamps(stamps_ns: NDArray[np.int64] | None, file: str) -> Iterator[Finding]
     if gaps.min() <= 0:
         yield Finding('error', file, 'stamps_ns', f'do not increase at row '
                       f'{int(np.argmin(gaps > 0)) + 1}', 'sort the pictures by stamp, each once')
+        return
+    if np.median(gaps) < _FASTEST_NS:
+        yield Finding('error', file, 'stamps_ns', f'are {np.median(gaps) / 1e6:.1f} ms apart: '
+                      'the times of a conversion, not of the camera',
+                      'convert again with the true rate (vla-nav data from-tub --rate HZ)')
         return
     usual, lost = float(np.median(gaps)), gaps > _GAP_FACTOR * np.median(gaps)
     if lost.any():
