@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from vla_nav.bringup.share import find_bundle, share_directory
+from vla_nav.contracts import PolicyError
+from vla_nav.runtimes.bundle import load_config
 
 Value = bool | int | float | str
 
@@ -132,7 +134,8 @@ class _Maker:
     def guard(self) -> NodeSpec:
         return self._node('guard', self._cmd_vel() + self._images(),
                           stamped_cmd_vel=self._switch('stamped_cmd_vel'),
-                          dry_run=self._switch('dry_run'), speed_cap=self._number('speed_cap'))
+                          dry_run=self._switch('dry_run'), speed_cap=self._number('speed_cap'),
+                          max_observation_age=self._observation_age())
 
     def policy(self) -> NodeSpec:
         return self._node('policy', self._images(), bundle=find_bundle(self._values['policy']),
@@ -173,6 +176,13 @@ class _Maker:
     def _cmd_vel(self) -> tuple[tuple[str, str], ...]:
         topic = self._values['cmd_vel_topic']
         return () if topic == 'cmd_vel' else (('cmd_vel', topic),)
+
+    def _observation_age(self) -> float | None:
+        """Return the bundle's limit; where it does not load, the policy node says why."""
+        try:
+            return load_config(Path(find_bundle(self._values['policy']))).max_observation_age_s
+        except PolicyError:
+            return None
 
     def _switch(self, name: str) -> bool | None:
         text = self._values[name]

@@ -24,6 +24,7 @@ COMMANDS = {
     'run': ('vla_nav.cli.run', 'run', 'Start the graph, watch it drive, keep a recording.'),
     'teleop': ('vla_nav.cli.teleop', 'teleop', 'Drive by hand; a person goes before the policy.'),
     'evaluate': ('vla_nav.cli.evaluate', 'app', 'Measure policies and baselines.'),
+    'results': ('vla_nav.cli.results', 'results', 'Measure all of docs/results.md again.'),
     'data': ('vla_nav.cli.data', 'app', 'Look at recorded episodes, check and convert them.'),
     'train': ('vla_nav.cli.train', 'app', 'Train a policy and write its bundle.'),
     'bench': ('vla_nav.cli.bench', 'app', 'Measure latencies and stop times.'),

@@ -55,7 +55,7 @@ class SimNode(LifecycleNode):
 
     def __init__(self) -> None:
         super().__init__('sim')
-        self._parameters = Parameters(self, SimParameters)
+        self._config = Parameters(self, SimParameters)
         self._session: Any = None
         self._time: Any = None
 
@@ -63,7 +63,7 @@ class SimNode(LifecycleNode):
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Build the world; slow, so done before the node promises anything."""
-        settings = self._parameters.value
+        settings = self._config.value
         try:
             # Imported only now that a GL back end is known: without one, mujoco does not import.
             from vla_nav.nodes.sim_topics import SimTopics
@@ -105,11 +105,11 @@ class SimNode(LifecycleNode):
 
     def _scenario(self) -> Any:
         from vla_nav.simulation.scenario import sample
-        settings = self._parameters.value
+        settings = self._config.value
         return sample(settings.seed, settings.cell or None, settings.split)
 
     def _begin(self) -> None:
-        if self._parameters.value.expert:
+        if self._config.value.expert:
             from vla_nav.simulation.expert import Expert
             self._expert = Expert(self._session.world)
         self._due = dict.fromkeys(('camera', 'truth', 'top', 'expert'), 0)
@@ -142,7 +142,7 @@ class SimNode(LifecycleNode):
     # -- time ----------------------------------------------------------------------------
 
     def _tick(self) -> None:
-        settings, steady = self._parameters.value, steady_ns()
+        settings, steady = self._config.value, steady_ns()
         ended = self._session.tick(steady)
         stamp = self._stamp()
         if self._is_due('camera', steady, round(1e9 / settings.camera_rate)):
