@@ -12,7 +12,7 @@ import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_nav.simulation.layout import PERSON_RADIUS_M, ROBOT_RADIUS_M, wrap
+from vla_nav.simulation.layout import PERSON_RADIUS_M, ROBOT_RADIUS_M, Scenario, wrap
 from vla_nav.simulation.planner import Map, Ways
 from vla_nav.simulation.world import CAMERA_X_M, World
 
@@ -33,10 +33,10 @@ class Expert:
     steps, by driving a kinematic copy of the robot forward.
     """
 
-    def __init__(self, world: World) -> None:
-        """Plan the ways for the scenario that the world holds now."""
+    def __init__(self, world: World, scenario: Scenario | None = None) -> None:
+        """Plan the ways for the world's scenario, or for one that differs in what is asked."""
         assert world.scenario is not None, 'load a scenario first'
-        self.world, self.scenario = world, world.scenario
+        self.world, self.scenario = world, scenario or world.scenario
         self.map = Map(self.scenario)
         goal = self.scenario.goal
         self._goal_ways = self.map.ways_to(self.map.around(goal.x, goal.y, STOP_M - 0.03))
@@ -51,19 +51,11 @@ class Expert:
 
         ``target`` names the bodies that the ray may end on (a prefix is enough).
         """
-        look = self.scenario.look
-        eye = np.array((pose[0] + CAMERA_X_M * math.cos(pose[2]),
-                        pose[1] + CAMERA_X_M * math.sin(pose[2]), look.camera_height))
-        delta = np.array((x, y, z)) - eye
-        c, s = math.cos(pose[2]), math.sin(pose[2])
-        forward, left = c * delta[0] + s * delta[1], -s * delta[0] + c * delta[1]
-        cp, sp = math.cos(look.camera_pitch), math.sin(look.camera_pitch)
-        depth, up = cp * forward - sp * delta[2], sp * forward + cp * delta[2]
-        tangent = math.tan(math.radians(look.camera_fovy_deg) / 2)
-        aspect = self.world.width / self.world.height
-        if depth < 0.05 or abs(up) > 0.97 * tangent * depth \
-                or abs(left) > 0.95 * tangent * aspect * depth:
+        u, v = self.project(x, y, z, pose)
+        if not (0.025 < u < 0.975 and 0.015 < v < 0.985):
             return False
+        eye = self._eye(pose)
+        delta = np.array((x, y, z)) - eye
         hit = np.array([-1], np.int32)
         model = self.world.model
         mujoco.mj_ray(model, self.world.data, eye, delta, None, 1, self._robot_body(), hit, None)
@@ -71,6 +63,26 @@ class Expert:
             return True
         name = model.body(int(model.geom_bodyid[hit[0]])).name
         return name.startswith(target)
+
+    def project(self, x: float, y: float, z: float,
+                pose: tuple[float, float, float]) -> tuple[float, float]:
+        """Return where a point shows, (u, v) in [0, 1] of the picture; (-1, -1) if behind."""
+        look = self.scenario.look
+        delta = np.array((x, y, z)) - self._eye(pose)
+        c, s = math.cos(pose[2]), math.sin(pose[2])
+        forward, left = c * delta[0] + s * delta[1], -s * delta[0] + c * delta[1]
+        cp, sp = math.cos(look.camera_pitch), math.sin(look.camera_pitch)
+        depth, up = cp * forward - sp * delta[2], sp * forward + cp * delta[2]
+        if depth < 0.05:
+            return -1.0, -1.0
+        tangent = math.tan(math.radians(look.camera_fovy_deg) / 2)
+        aspect = self.world.width / self.world.height
+        return (0.5 - left / (2 * tangent * aspect * depth), 0.5 - up / (2 * tangent * depth))
+
+    def _eye(self, pose: tuple[float, float, float]) -> NDArray[np.float64]:
+        return np.array((pose[0] + CAMERA_X_M * math.cos(pose[2]),
+                         pose[1] + CAMERA_X_M * math.sin(pose[2]),
+                         self.scenario.look.camera_height))
 
     def _robot_body(self) -> int:
         return int(self.world.model.body('robot').id)

@@ -1,0 +1,77 @@
+"""Shards of rollouts as one memory-mapped set of frames, and its random batches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+_MIRROR = np.array([1, 0, 2, 4, 3, *range(5, 13)])  # features with left and right exchanged
+_MIRROR_AXES = np.array([1.0, -1.0, -1.0], np.float32)
+_SMALL = ('features', 'chunks', 'goals', 'stage', 'arrived', 'episode', 'family')
+
+
+@dataclass
+class Batch:
+    """Frames with one of their two instructions each; shapes as in ``Rollouts``."""
+
+    image: Tensor  # float32 [B, H, W, 3], 0 to 255
+    features: Tensor
+    chunk: Tensor
+    goal: Tensor
+    stage: Tensor
+    arrived: Tensor
+
+
+class Frames:
+    """All frames below some directories; pictures stay on disk until they are asked for."""
+
+    def __init__(self, directories: list[Path]) -> None:
+        """Open every shard, in the order of the directories and of the names in them."""
+        names = [path.with_name(path.name.removesuffix('.images.npy'))
+                 for directory in directories
+                 for path in sorted(directory.glob('*.images.npy'))]
+        if not names:
+            raise FileNotFoundError(f'no rollouts in {", ".join(map(str, directories))}: '
+                                    'collect them first')
+        self._images = [np.load(f'{name}.images.npy', mmap_mode='r') for name in names]
+        self._starts = np.cumsum([0, *(len(images) for images in self._images)])
+        self.fields = {key: np.concatenate([np.load(f'{name}.{key}.npy') for name in names])
+                       for key in _SMALL}
+
+    def __len__(self) -> int:
+        """Return the number of frames N."""
+        return int(self._starts[-1])
+
+    def images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return pictures uint8 [B, H, W, 3]."""
+        shards = np.searchsorted(self._starts, indices, 'right') - 1
+        return np.stack([self._images[s][i - self._starts[s]]
+                         for s, i in zip(shards.tolist(), indices.tolist())])
+
+    def batch(self, size: int, rng: np.random.Generator) -> Batch:
+        """Draw frames at random, augmented: light, colour cast, noise, left-right mirror."""
+        indices = np.sort(rng.integers(len(self), size=size))
+        which = rng.integers(2, size=size)
+        part = {key: self.fields[key][indices, which]
+                for key in ('features', 'chunks', 'goals', 'stage', 'arrived')}
+        image = torch.from_numpy(self.images(indices)).float()
+        # Searching before the first gate turns left by convention: its mirror would be wrong.
+        searching = (part['stage'] == 0) & (np.abs(part['chunks'][:, 0, :2]).sum(1) < 1e-3)
+        mirror = (rng.random(size) < 0.5) & ~searching
+        chunk, goal, features = part['chunks'].copy(), part['goals'].copy(), part['features']
+        chunk[mirror] *= _MIRROR_AXES
+        goal[mirror, 0] = (1 - goal[mirror, 0]) * goal[mirror, 2]
+        features = np.where(mirror[:, None], features[:, _MIRROR], features)
+        image[torch.from_numpy(mirror)] = image[torch.from_numpy(mirror)].flip(2)
+        gain = rng.uniform(0.8, 1.2, (size, 1, 1, 1)) * rng.uniform(0.94, 1.06, (size, 1, 1, 3))
+        shift = rng.uniform(-15, 15, (size, 1, 1, 1))
+        image.mul_(torch.from_numpy(gain.astype(np.float32)))
+        image.add_(torch.from_numpy(shift.astype(np.float32))).clamp_(0, 255)
+        return Batch(image, torch.from_numpy(features), torch.from_numpy(chunk),
+                     torch.from_numpy(goal), torch.from_numpy(part['stage']),
+                     torch.from_numpy(part['arrived']))

@@ -1,0 +1,177 @@
+"""Imitation of the expert's labels: single frames, two processes, exact resume."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.multiprocessing as processes
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, distributed
+from torch.nn import functional
+
+from vla_nav.policies.compact import CompactConfig, CompactPolicy, Encoded
+from vla_nav.training.dataset import Batch, Frames
+
+# The first rows of a chunk are what is mostly driven.
+ROW_WEIGHTS = torch.tensor([1.5, 1.4, 1.2, 1.0, 0.9, 0.8, 0.7, 0.5])
+_AVERAGE = 0.998
+
+
+@dataclass(frozen=True)
+class ImitationConfig:
+    """One stretch of training, from step ``first`` to ``last`` (exclusive)."""
+
+    first: int
+    last: int
+    batch: int = 128
+    peak_rate: float = 1.5e-3
+    warm_up: int = 200
+    # The rate falls from its peak to a hundredth of it between these steps (cosine).
+    decay_from: int = 10_000
+    decay_to: int = 12_000
+    seed: int = 0
+
+
+def losses(encoded: Encoded, chunk: Tensor, arrive: Tensor, batch: Batch,
+           config: CompactConfig) -> dict[str, Tensor]:
+    """Return the parts of the loss; the guesses about goal and stage only help to learn."""
+    error = functional.smooth_l1_loss(chunk, batch.chunk, reduction='none', beta=0.05)
+    rows, columns = config.height // 4, config.width // 4
+    cell = ((batch.goal[:, 1] * rows).long().clamp(0, rows - 1) * columns
+            + (batch.goal[:, 0] * columns).long().clamp(0, columns - 1))
+    target = torch.where(batch.goal[:, 2] > 0.5, cell + 1, 0)
+    return {
+        'chunk': (error * ROW_WEIGHTS[:, None]).mean(),
+        'goal': 0.05 * functional.cross_entropy(encoded.goal_logits, target),
+        'stage': 0.03 * functional.cross_entropy(encoded.stage_logits, batch.stage),
+        'arrive': 0.1 * functional.binary_cross_entropy_with_logits(arrive[:, 0], batch.arrived),
+    }
+
+
+def learning_rate(step: int, config: ImitationConfig) -> float:
+    """Return the rate of a step: warm-up, plateau, cosine decay."""
+    part = (step - config.decay_from) / (config.decay_to - config.decay_from)
+    fall = 0.01 + 0.99 * (1 + math.cos(math.pi * min(max(part, 0.0), 1.0))) / 2
+    return config.peak_rate * min(1.0, (step + 1) / config.warm_up) * fall
+
+
+def train(directories: list[Path], checkpoint: Path, config: ImitationConfig,
+          workers: int = 2) -> None:
+    """Train from ``checkpoint`` (or from nothing at step 0) and write it back.
+
+    ``workers`` processes of one thread each average their gradients: on a small machine they
+    beat one process of as many threads. A run that is cut off resumes from the last checkpoint
+    with the same batches, since each step's batch depends on the seed, step and worker alone.
+    """
+    port = 29_500 + config.seed % 500
+    processes.spawn(_work, (workers, port, directories, checkpoint, config), nprocs=workers)
+
+
+def _work(rank: int, workers: int, port: int, directories: list[Path], checkpoint: Path,
+          config: ImitationConfig) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=rank,
+                                   world_size=workers)
+    torch.manual_seed(config.seed)
+    model = CompactPolicy().to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model)
+    optimizer = torch.optim.AdamW(trained_parameters(model), lr=1e-3, weight_decay=1e-4)
+    step = load_checkpoint(checkpoint, model, average, optimizer)
+    step = max(step, config.first)
+    frames = Frames(directories)
+    columns = (TextColumn('training'), BarColumn(), TextColumn('{task.completed}/{task.total}'),
+               TimeRemainingColumn(), TextColumn('{task.fields[loss]}'))
+    with Progress(*columns, disable=rank != 0) as progress:
+        task = progress.add_task('', total=config.last, completed=step, loss='')
+        meter: dict[str, float] = {}
+        while step < config.last:
+            for group in optimizer.param_groups:
+                group['lr'] = learning_rate(step, config)
+            rng = np.random.default_rng([config.seed, step, rank])
+            batch = frames.batch(config.batch, rng)
+            encoded = model.encode(batch.image, batch.features)
+            chunk, arrive = model.head(encoded.feature,
+                                       torch.zeros(config.batch, model.config.memory))
+            parts = losses(encoded, chunk, arrive, batch, model.config)
+            optimizer.zero_grad()
+            torch.stack(list(parts.values())).sum().backward()
+            _share_gradients(model, workers)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            step += 1
+            _follow(average, model)
+            for name, value in parts.items():
+                meter[name] = 0.98 * meter.get(name, value.item()) + 0.02 * value.item()
+            progress.update(task, completed=step, loss=' '.join(
+                f'{k} {v:.4f}' for k, v in meter.items()))
+            if rank == 0 and (step % 500 == 0 or step == config.last):
+                save_checkpoint(checkpoint, model, average, optimizer, step)
+                print(f'step {step} ' + ' '.join(f'{k} {v:.4f}' for k, v in meter.items()),
+                      flush=True)
+    distributed.barrier()
+    distributed.destroy_process_group()
+
+
+def trained_parameters(model: CompactPolicy) -> list[torch.nn.Parameter]:
+    """Return what single frames can teach: everything but the memory."""
+    return [p for name, p in model.named_parameters()
+            if not name.startswith(('memory.', 'recall.'))]
+
+
+def _share_gradients(model: CompactPolicy, workers: int) -> None:
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    distributed.all_reduce(flat)
+    start = 0
+    for gradient in gradients:
+        count = gradient.numel()
+        gradient.copy_(flat[start:start + count].view_as(gradient) / workers)
+        start += count
+
+
+def _follow(average: CompactPolicy, model: CompactPolicy) -> None:
+    with torch.no_grad():
+        for a, b in zip(average.parameters(), model.parameters()):
+            a.lerp_(b, 1 - _AVERAGE)
+
+
+def save_checkpoint(path: Path, model: CompactPolicy, average: CompactPolicy,
+                    optimizer: torch.optim.Optimizer, step: int) -> None:
+    """Write weights, their running average, the optimiser and the step; atomic."""
+    tensors = {'step': torch.tensor(step)}
+    tensors |= {f'model.{k}': v.contiguous() for k, v in model.state_dict().items()}
+    tensors |= {f'average.{k}': v.contiguous() for k, v in average.state_dict().items()}
+    for index, values in optimizer.state_dict()['state'].items():
+        tensors |= {f'optimizer.{index}.{k}': torch.as_tensor(v).contiguous()
+                    for k, v in values.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix('.partial')
+    save_file(tensors, partial)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path, model: CompactPolicy, average: CompactPolicy,
+                    optimizer: torch.optim.Optimizer | None = None) -> int:
+    """Read :func:`save_checkpoint`'s file and return its step; 0 where there is none."""
+    if not path.exists():
+        return 0
+    tensors = load_file(path)
+    for name, module in (('model.', model), ('average.', average)):
+        module.load_state_dict({k.removeprefix(name): v for k, v in tensors.items()
+                                if k.startswith(name)})
+    if optimizer is not None:
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in tensors.items():
+            if key.startswith('optimizer.'):
+                _, index, name = key.split('.')
+                state.setdefault(int(index), {})[name] = value
+        whole = optimizer.state_dict()
+        whole['state'] = state
+        optimizer.load_state_dict(whole)
+    return int(tensors['step'])
