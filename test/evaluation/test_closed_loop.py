@@ -11,7 +11,7 @@ from vla_nav.contracts import ActionChunk, Frame, NotUnderstood, PolicyError
 from vla_nav.evaluation.closed_loop import Settings, run
 from vla_nav.evaluation.conditions import Condition
 from vla_nav.evaluation.drivers import ExpertPolicy, ImageBlindPolicy
-from vla_nav.evaluation.folder import stored_summary, summary_of
+from vla_nav.evaluation.folder import write
 from vla_nav.evaluation.records import read_records, summarise, write_records
 from vla_nav.evaluation.rollout import drive
 from vla_nav.simulation.judge import Judge
@@ -103,13 +103,13 @@ def test_a_blind_policy_sees_the_same_grey_whatever_there_is(world):
     assert seen[0].image.shape == (4, 6, 3) and seen[0].stamp_ns == 10
 
 
-def test_a_stored_summary_serves_only_the_same_settings(tmp_path):
-    settings = Settings('expert', 2, SEED)
-    summary = summary_of(settings, run(settings))
-    (tmp_path / 'summary.json').write_text(json.dumps(summary))
-    assert stored_summary(tmp_path, settings) == json.loads(json.dumps(summary))
-    assert stored_summary(tmp_path, Settings('expert', 3, SEED)) is None
-    assert stored_summary(tmp_path / 'nowhere', settings) is None
+def test_a_folder_is_complete_and_its_page_stands_alone(tmp_path):
+    settings = Settings('constant', 3, SEED)
+    summary = write(tmp_path, settings, run(settings), pictures=0)
+    assert json.loads((tmp_path / 'summary.json').read_text()) == json.loads(json.dumps(summary))
+    assert len(read_records(tmp_path / 'episodes.jsonl')) == 3
+    page = (tmp_path / 'index.html').read_text()
+    assert 'collision' in page and 'src="data:image/png' in page and 'http' not in page
 
 
 def test_damaged_records_name_their_line(tmp_path):

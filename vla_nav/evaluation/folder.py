@@ -17,6 +17,7 @@ from vla_nav.evaluation.drivers import BASELINES, drive_statistics
 from vla_nav.evaluation.page import FailurePictures, write_page
 from vla_nav.evaluation.records import EpisodeRecord, summarise, write_records
 from vla_nav.evaluation.rollout import STEP_S
+from vla_nav.runtimes.bundle import CONFIG_NAME, load_config
 from vla_nav.simulation.scenario import SCENARIO_VERSION
 
 SUMMARY = 'summary.json'
@@ -26,11 +27,12 @@ _FILM_PICTURES = 6
 def bundle_hash(policy: str) -> str:
     """Return what identifies a bundle: the SHA-256 of its config, which holds those of its files.
 
-    A baseline has none: ''.
+    A baseline has none: ''. Raises PolicyError where there is no such bundle.
     """
     if policy in BASELINES:
         return ''
-    return hashlib.sha256((Path(policy) / 'config.json').read_bytes()).hexdigest()
+    load_config(Path(policy))
+    return hashlib.sha256((Path(policy) / CONFIG_NAME).read_bytes()).hexdigest()
 
 
 def summary_of(settings: Settings, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
@@ -51,17 +53,6 @@ def write(out: Path, settings: Settings, records: Sequence[EpisodeRecord],
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     (out / SUMMARY).write_text(text + '\n', encoding='utf-8')
     return summary
-
-
-def stored_summary(out: Path, settings: Settings) -> dict[str, Any] | None:
-    """Return the summary in ``out`` if it is of these very settings and bundle, else None."""
-    path = out / SUMMARY
-    if not path.is_file():
-        return None
-    summary = json.loads(path.read_text(encoding='utf-8'))
-    same = (summary.get('settings') == json.loads(json.dumps(settings.to_dict()))
-            and summary.get('bundle_sha256') == bundle_hash(settings.policy))
-    return summary if same else None
 
 
 def draw_failures(settings: Settings, records: Sequence[EpisodeRecord],

@@ -1,0 +1,150 @@
+"""``vla-nav results``: run every command behind ``docs/results.md`` and write the page."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from vla_nav.contracts import PolicyError
+from vla_nav.evaluation.table import MEASUREMENTS, Measurement, markdown, rows
+
+_ERR = Console(stderr=True)
+_RUN = 'from vla_nav.cli.main import main; main()'
+
+
+def results(
+    policy: Annotated[str, typer.Option(help='The bundle to measure.')] = 'models/compact',
+    folder: Annotated[Path, typer.Option(
+        help='Keeps each measurement; one that is there for the same command, bundle and '
+             'scenarios is not run again.')] = Path('runs/results'),
+    docs: Annotated[Path, typer.Option(help='Where results.md and results.json go.')
+                    ] = Path('docs'),
+    only: Annotated[str, typer.Option(help='Only these measurements, joined by commas; the '
+                                      'others are taken as they are.')] = '',
+    quick: Annotated[bool, typer.Option(
+        '--quick', help='A smoke of 24 episodes a row; stays out of docs.')] = False,
+) -> None:
+    """Measure all that the shipped policy must show and write it down with the commands.
+
+    Takes about an hour on two cores; interrupted, it goes on where it was.
+    """
+    unknown = set(filter(None, only.split(','))) - {m.key for m in MEASUREMENTS}
+    if unknown:
+        raise typer.BadParameter(f'unknown measurements {sorted(unknown)}; known are '
+                                 f'{", ".join(m.key for m in MEASUREMENTS)}')
+    if quick:
+        folder = docs = folder / 'quick'
+    try:
+        about = _about(policy, quick)
+    except PolicyError as error:
+        _ERR.print(f'[red]error:[/] {error}', soft_wrap=True)
+        raise typer.Exit(1) from error
+    taken, missing = {}, []
+    for number, measurement in enumerate(MEASUREMENTS, 1):
+        wanted = not only or measurement.key in only.split(',')
+        _ERR.print(f'[{number}/{len(MEASUREMENTS)}] {measurement.line(policy, quick)}',
+                   markup=False, highlight=False, soft_wrap=True)
+        summary = _take(measurement, policy, folder, quick, wanted)
+        if summary is None:
+            missing.append(measurement.key)
+        else:
+            taken[measurement.key] = summary
+    docs.mkdir(parents=True, exist_ok=True)
+    page = _page(about, markdown(taken, policy, quick), quick)
+    (docs / 'results.md').write_text(page, encoding='utf-8')
+    kept = {key: {k: v for k, v in summary.items() if k != 'failed_seeds'}
+            for key, summary in taken.items()}
+    text = json.dumps({**about, 'rows': rows(taken), 'measurements': kept}, indent=1,
+                      ensure_ascii=False)
+    (docs / 'results.json').write_text(text + '\n', encoding='utf-8')
+    _ERR.print(f'wrote {docs / "results.md"}')
+    if missing:
+        _ERR.print(f'[yellow]not measured:[/] {", ".join(missing)}')
+        raise typer.Exit(1)
+
+
+def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
+          run: bool) -> dict[str, Any] | None:
+    """Return the measurement's summary, from its folder if it is there, else by running it."""
+    from vla_nav.evaluation.folder import bundle_hash
+    from vla_nav.simulation.scenario import SCENARIO_VERSION
+    place = folder / measurement.key
+    line = measurement.line(policy, quick)
+    identity = {'command': line, 'scenario_version': SCENARIO_VERSION,
+                'bundle_sha256': bundle_hash(measurement.baseline or policy)}
+    stored = place / 'measured.json'
+    if stored.is_file():
+        known = json.loads(stored.read_text(encoding='utf-8'))
+        if known['identity'] == identity:
+            return known['summary']  # type: ignore[no-any-return]
+    if not run:
+        return None
+    words = [*shlex.split(line)[1:], '--json']
+    if measurement.command.startswith('evaluate'):
+        words += ['--out', str(place)]
+    # A process for each, so that what is measured is the command that the page shows.
+    done = subprocess.run([sys.executable, '-c', _RUN, *words], stdout=subprocess.PIPE,
+                          check=False)
+    if done.returncode != 0:
+        _ERR.print(f'[red]failed with status {done.returncode}[/]')
+        return None
+    summary: dict[str, Any] = json.loads(done.stdout)
+    place.mkdir(parents=True, exist_ok=True)
+    stored.write_text(json.dumps({'identity': identity, 'summary': summary}), encoding='utf-8')
+    return summary
+
+
+def _about(policy: str, quick: bool) -> dict[str, Any]:
+    from vla_nav.evaluation.folder import bundle_hash
+    from vla_nav.simulation.scenario import SCENARIO_VERSION
+    return {
+        'quick': quick, 'policy': policy, 'bundle_sha256': bundle_hash(policy),
+        'scenario_version': SCENARIO_VERSION, 'commit': _commit(),
+        'date': datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+        'machine': f'{_processor()}, {os.cpu_count()} cores, {platform.system()} '
+                   f'{platform.machine()}, Python {platform.python_version()}'}
+
+
+def _page(about: dict[str, Any], table: str, quick: bool) -> str:
+    warning = ('**A smoke of a few episodes a row: not a result.**\n\n' if quick else '')
+    return f"""# Results
+
+{warning}Made by `make results` (`vla-nav results`). Rates stand with Wilson's 95 % interval,
+differences with Bonett and Price's. Seeds from 2,000,000 on, which neither training nor the
+choice of a checkpoint has seen.
+
+- Bundle `{about['policy']}`, config SHA-256 `{about['bundle_sha256'][:16]}`
+- Scenarios {about['scenario_version']}, commit {about['commit']}, {about['date']}
+- Machine: {about['machine']}
+
+{table}"""
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(['git', *words], capture_output=True, text=True,
+                              check=True).stdout.strip()
+    try:
+        dirty = git('status', '--porcelain', '--untracked-files=no', '--', 'vla_nav', 'models')
+        return git('rev-parse', '--short', 'HEAD') + (' with changes' if dirty else '')
+    except (OSError, subprocess.CalledProcessError):
+        return 'unknown'
+
+
+def _processor() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:
+        return platform.processor() or 'unknown processor'
+    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else 'unknown processor'
