@@ -38,6 +38,7 @@ class NodeSpec:
     remappings: tuple[tuple[str, str], ...] = ()
     log_level: str = 'info'
     package: str = 'vla_nav'
+    arguments: tuple[str, ...] = ()
     may_finish: bool = False
 
 
@@ -156,7 +157,8 @@ class _Maker:
 
     def rviz(self) -> NodeSpec:
         return NodeSpec('rviz', 'rviz2', namespace=self._values['namespace'], package='rviz2',
-                        parameters={'use_sim_time': self._values['use_sim_time'] == 'true'})
+                        parameters={'use_sim_time': self._values['use_sim_time'] == 'true'},
+                        arguments=('-d', str(share_directory() / 'config/rviz/vla_nav.rviz')))
 
     def _node(self, name: str, remappings: tuple[tuple[str, str], ...], may_finish: bool = False,
               **parameters: Value | None) -> NodeSpec:
