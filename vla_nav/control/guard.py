@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -27,7 +26,6 @@ _MAX_DT_NS = 100_000_000
 _FORGET_NS = 1_000_000_000
 
 _Axes = tuple[float, float, float]
-_NotNegative = Annotated[float, Field(ge=0.0, le=100.0)]
 
 
 class Reason(str, Enum):
@@ -59,28 +57,38 @@ class GuardSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
-    max_velocity: _Axes = Field((0.6, 0.6, 1.2), description='Upper velocity limits (x, y, z), '
-                                'at least 0; 0 forbids the direction.')
-    min_velocity: _Axes = Field((-0.6, -0.6, -1.2), description='Lower velocity limits '
-                                '(x, y, z), at most 0; 0 forbids the direction.')
-    max_acceleration: _Axes = Field((2.0, 2.0, 6.0), description='Limits of acceleration and '
-                                    'deceleration (m/s2, m/s2, rad/s2). A stop for cause is '
-                                    'not smoothed by them.')
-    speed_cap: float = Field(10.0, ge=0.0, le=10.0, description='Cap on the linear speed, m/s; '
-                             'all axes are scaled together.')
-    camera_timeout: float = Field(0.2, gt=0.0, le=10.0, description='Seconds without a picture '
-                                  'from the camera after which the robot stops.')
-    max_observation_age: float = Field(0.5, gt=0.0, le=10.0, description='Seconds that the '
-                                       'picture behind a command may be old; set it from the '
-                                       "bundle's max_observation_age_s.")
-    blind_distance: float = Field(0.4, gt=0.0, le=10.0, description='Metres that the robot may '
-                                  'drive on one picture: caps the speed at blind_distance / '
-                                  'max_observation_age.')
-    teleop_timeout: float = Field(0.5, gt=0.0, le=10.0, description='Seconds for which a teleop '
-                                  'command holds, with priority over the policy.')
-    dry_run: bool = Field(False, description='Compute everything, send zeros.')
-    hold_on_start: bool = Field(False, description='Stand until ~/release is called; also '
-                                'after a respawn.', json_schema_extra={'read_only': True})
+    max_velocity: _Axes = Field(
+        default=(0.6, 0.6, 1.2),
+        description='Upper velocity limits (x, y, z), at least 0; 0 forbids the direction.')
+    min_velocity: _Axes = Field(
+        default=(-0.6, -0.6, -1.2),
+        description='Lower velocity limits (x, y, z), at most 0; 0 forbids the direction.')
+    max_acceleration: _Axes = Field(
+        default=(2.0, 2.0, 6.0),
+        description='Limits of acceleration and deceleration (m/s2, m/s2, rad/s2). A stop for '
+                    'cause is not smoothed by them.')
+    speed_cap: float = Field(
+        default=10.0, ge=0.0, le=10.0,
+        description='Cap on the linear speed, m/s; all axes are scaled together.')
+    camera_timeout: float = Field(
+        default=0.2, gt=0.0, le=10.0,
+        description='Seconds without a picture from the camera after which the robot stops.')
+    max_observation_age: float = Field(
+        default=0.5, gt=0.0, le=10.0,
+        description='Seconds that the picture behind a command may be old; set it from the '
+                    "bundle's max_observation_age_s.")
+    blind_distance: float = Field(
+        default=0.4, gt=0.0, le=10.0,
+        description='Metres that the robot may drive on one picture: caps the speed at '
+                    'blind_distance / max_observation_age.')
+    teleop_timeout: float = Field(
+        default=0.5, gt=0.0, le=10.0,
+        description='Seconds for which a teleop command holds, with priority over the policy.')
+    dry_run: bool = Field(default=False, description='Compute everything, send zeros.')
+    hold_on_start: bool = Field(
+        default=False,
+        description='Stand until ~/release is called; also after a respawn.',
+        json_schema_extra={'read_only': True})
 
     @model_validator(mode='after')
     def _limits_contain_standstill(self) -> GuardSettings:

@@ -1,0 +1,83 @@
+"""``vla-nav bench``: measure the real graph on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+app = typer.Typer(no_args_is_help=True, help='Measure latencies and stop times on this machine.')
+_OUT, _ERR = Console(), Console(stderr=True)
+_Policy = Annotated[str, typer.Option(help='Policy bundle, a directory or a shipped one.')]
+_Json = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
+_Out = Annotated[Path | None, typer.Option(metavar='DIR', help='Write DIR/<name>.json as well.')]
+
+
+@app.command()
+def latency(
+    policy: _Policy = 'models/compact',
+    frames: Annotated[int, typer.Option(min=1, help='Pictures to measure, 15 a second.')] = 2000,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Time from a 1280x720 JPEG to the velocity that it causes, through DDS, policy and guard.
+
+    Exit status 1 where the 99th percentile is above 20 ms.
+    """
+    from vla_nav.nodes.benchmarks import latency as measure
+    result = _measure('latency', lambda progress: measure(policy, frames, progress), out)
+    if not as_json:
+        table = Table('p50', 'p95', 'p99', 'max', title='picture to cmd_vel, ms')
+        figures = result['picture_to_cmd_vel_ms']
+        table.add_row(*(f'{figures[key]:.2f}' for key in ('p50', 'p95', 'p99', 'max')
+                        if key in figures))
+        _OUT.print(table)
+    _end(result, as_json)
+
+
+@app.command()
+def safety(
+    policy: _Policy = 'models/compact',
+    trials: Annotated[int, typer.Option(min=1, help='Failures of each kind.')] = 20,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Time from a failure of camera or policy to the first all-zero cmd_vel.
+
+    Exit status 1 where a trial takes more than its limit and 50 ms.
+    """
+    from vla_nav.nodes.benchmarks import safety as measure
+    result = _measure('safety', lambda progress: measure(policy, trials, progress), out)
+    if not as_json:
+        table = Table('fault', 'trials', 'limit, s', 'median, s', 'max, s', 'passed')
+        for row in result['faults']:
+            table.add_row(row['fault'], str(row['trials']), f'{row["limit_s"]:.2f}',
+                          f'{row["median_s"]:.3f}', f'{row["max_s"]:.3f}',
+                          'yes' if row['passed'] else 'NO')
+        _OUT.print(table)
+    _end(result, as_json)
+
+
+def _measure(name: str, run: Callable[[Callable[[int, int], None]], dict[str, Any]],
+             out: Path | None) -> dict[str, Any]:
+    with Progress(console=_ERR) as bar:
+        task = bar.add_task(name, total=None)
+        try:
+            result = run(lambda done, of: bar.update(task, completed=done, total=of))
+        except (RuntimeError, ValueError, ImportError) as error:
+            _ERR.print(f'error: {error}', style='red', markup=False, highlight=False)
+            raise typer.Exit(1) from error
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / f'{name}.json').write_text(json.dumps(result, indent=2) + '\n', encoding='utf-8')
+    return result
+
+
+def _end(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result, indent=2))
+    raise typer.Exit(0 if result['passed'] else 1)
