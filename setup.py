@@ -17,7 +17,7 @@ def data_files():
         (f'lib/{NAME}', sorted(str(path) for path in Path('scripts').iterdir())),
     ]
     for root in SHARED:
-        for directory in sorted({path.parent for path in Path(root).rglob('*') if path.is_file()}):
+        for directory in sorted({path.parent for path in Path(root).rglob('*.*')}):
             found = sorted(str(path) for path in directory.iterdir() if path.is_file()
                            and path.suffix != '.pyc')
             if found:

@@ -1,7 +1,6 @@
 """The graph with the package's own camera node: webcam, video, folder or donkeycar tub."""
 
 from launch import LaunchDescription
-
 from vla_nav.nodes.launching import describe
 
 

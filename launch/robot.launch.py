@@ -1,7 +1,6 @@
 """The graph on a robot that has a camera driver and a base of its own."""
 
 from launch import LaunchDescription
-
 from vla_nav.nodes.launching import describe
 
 

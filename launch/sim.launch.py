@@ -1,7 +1,6 @@
 """The graph with the simulated robot."""
 
 from launch import LaunchDescription
-
 from vla_nav.nodes.launching import describe
 
 

@@ -62,11 +62,11 @@ _COMMON = (
     Argument('rviz', 'false', 'Also start rviz2', _SWITCH),
 )
 _SIM = (
-    Argument('scenario', '', 'Cell or family to sample a scene from, such as 2box_vert_left_close'),
+    Argument('scenario', '', 'Cell or family, or how its name begins: 2box_vert_left, person'),
     Argument('seed', '0', 'Seed of the scene'),
     Argument('split', 'train', 'Scenes as in training, held-out layouts, or held-out looks',
              ('train', 'layouts', 'appearance')),
-    Argument('driver', 'policy', 'Who drives: the policy, or the simulator\'s own planner',
+    Argument('driver', 'policy', "Who drives: the policy, or the simulator's own planner",
              ('policy', 'expert')),
 )
 _CAMERA = (

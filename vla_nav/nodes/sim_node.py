@@ -29,8 +29,8 @@ class SimParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
-    cell: str = Field('', description='Cell to sample the scene from, such as '
-                      '2box_vert_left_close; empty lets the seed choose a plain one. Takes '
+    cell: str = Field('', description='Cell or family of the scene, or how its name '
+                      'begins: 2box_vert_left; empty lets the seed choose a plain one. Takes '
                       'effect at ~/reset, as do seed and split.')
     seed: int = Field(0, ge=0, description='Seed of the scene.')
     split: Literal['train', 'layouts', 'appearance'] = Field(
@@ -104,9 +104,9 @@ class SimNode(LifecycleNode):
     # -- episode -------------------------------------------------------------------------
 
     def _scenario(self) -> Any:
-        from vla_nav.simulation.scenario import sample
+        from vla_nav.simulation.choice import choose_scene
         settings = self._config.value
-        return sample(settings.seed, settings.cell or None, settings.split)
+        return choose_scene(settings.cell, settings.seed, split=settings.split).sample()
 
     def _begin(self) -> None:
         if self._config.value.expert:

@@ -70,15 +70,15 @@ class SimTopics:
         x, y, yaw = self._session.world.pose
         odom = Odometry(child_frame_id='base_link')
         odom.header.stamp, odom.header.frame_id = stamp, 'odom'
-        position, turn, twist = odom.pose.pose.position, odom.pose.pose.orientation, odom.twist.twist
-        position.x, position.y = x, y
-        turn.z, turn.w = math.sin(yaw / 2), math.cos(yaw / 2)
+        pose, twist = odom.pose.pose, odom.twist.twist
+        pose.position.x, pose.position.y = x, y
+        pose.orientation.z, pose.orientation.w = math.sin(yaw / 2), math.cos(yaw / 2)
         twist.linear.x, twist.linear.y, twist.angular.z = self._session.world.velocity
         self._odom.publish(odom)
         if self._tf is not None:
             transform = TransformStamped(header=odom.header, child_frame_id=odom.child_frame_id)
             transform.transform.translation.x, transform.transform.translation.y = x, y
-            transform.transform.rotation = turn
+            transform.transform.rotation = pose.orientation
             self._tf.publish(TFMessage(transforms=[transform]))
 
     def truth(self) -> None:

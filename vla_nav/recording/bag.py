@@ -20,7 +20,7 @@ class Bag:
         self._connections: dict[str, Any] = {}
 
     def add(self, topic: str, type_name: str, message: bytes, time_ns: int) -> None:
-        """Add one CDR message of a type such as ``std_msgs/msg/String``, received at ``time_ns``."""
+        """Add one CDR message, of ``std_msgs/msg/String`` say, received at ``time_ns``."""
         connection = self._connections.get(topic)
         if connection is None:
             connection = self._connections[topic] = self._writer.add_connection(

@@ -67,7 +67,7 @@ def install() -> None:
     missing = [tool for tool in {command[0] for command in commands} if not shutil.which(tool)]
     manual = ' && '.join(' '.join(command) for command in commands)
     if missing:
-        raise NoGl(f'{missing[0]} not found; install EGL or OSMesa by hand, on Debian:\n  {manual}')
+        raise NoGl(f'{missing[0]} not found; install EGL or OSMesa, on Debian by:\n  {manual}')
     for command in commands:
         if subprocess.run(command, check=False).returncode != 0:
             raise NoGl(f'"{" ".join(command)}" failed; run as a user who may:\n  {manual}')

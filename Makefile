@@ -1,0 +1,53 @@
+# make run      a simulated robot reads an instruction and drives
+# make test     everything that can be checked on this machine
+# make lint     style and types only
+# make results  measure docs/results.md again
+# make weights  train models/compact from nothing
+# make clean    remove what make has made
+#
+# make run INSTRUCTION="Pass the box on its left and stop at the red cup." SCENARIO=2box_vert_left
+#          SEED=7 POLICY=models/compact SOURCE=drive.mp4 DURATION=60
+
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+INSTALL := PYTHON='$(PYTHON)' tools/environment.sh $(VENV)
+INPUTS := setup.py pyproject.toml tools/environment.sh requirements/constraints.txt
+
+# The shell, not make, expands these: an instruction may hold quotes.
+export INSTRUCTION SCENARIO SEED POLICY SOURCE DURATION
+OPTIONS := $(if $(INSTRUCTION),--instruction "$$INSTRUCTION") \
+	$(if $(SCENARIO),--scenario "$$SCENARIO") $(if $(SEED),--seed "$$SEED") \
+	$(if $(POLICY),--policy "$$POLICY") $(if $(SOURCE),--source "$$SOURCE") \
+	$(if $(DURATION),--duration "$$DURATION")
+
+.PHONY: run test lint results weights clean
+
+run: $(VENV)/.run
+	@$(BIN)/vla-nav run $(OPTIONS)
+
+test: $(VENV)/.test lint
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/flake8
+	$(BIN)/mypy
+	@if command -v xmllint > /dev/null; then set -x; xmllint --noout package.xml; fi
+
+results: $(VENV)/.test
+	$(BIN)/vla-nav results
+
+weights: $(VENV)/.test
+	$(BIN)/vla-nav train compact --out models/compact
+
+clean:
+	rm -rf $(VENV) build install log *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.run: $(INPUTS)
+	$(INSTALL) cpu,ros,sim
+	@touch $@
+
+$(VENV)/.test: $(INPUTS)
+	$(INSTALL) cpu,ros,sim,train,test
+	@touch $@ $(VENV)/.run
