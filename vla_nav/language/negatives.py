@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import string
 from collections.abc import Callable, Sequence
 
@@ -18,18 +19,26 @@ from vla_nav.language.grammar import (
 )
 from vla_nav.language.intent import COLOURS, KINDS, OTHER_KINDS, SIDES, Intent
 from vla_nav.language.lexicon import T, pick, tidy
+from vla_nav.language.recombine import draw
+from vla_nav.language.tokenizer import normalise
 from vla_nav.language.unknown import (
     CHAT,
+    CLASHES,
     CONTRADICTIONS,
     FOREIGN,
     INCOMPLETE,
     NEGATED,
+    NEGATIONS,
     NO_SIDES,
     UNKNOWN_COLOURS,
     UNKNOWN_NOUNS,
 )
 
 _HELD_OUT_EVERY = 5
+_ONSETS = (*'bcdfghjklmnprstvwz', 'bl', 'br', 'ch', 'cl', 'dr', 'fl', 'gr', 'pl', 'sh', 'st', 'tr')
+_CODAS = ('', '', '', *'bdgklmnprst', 'ck', 'll', 'nd', 'nt', 'rk', 'st')
+_SYLLABLES = ('가나다라마바사아자차카타파하거너더러머버서어저처커터퍼허고노도로모보소오조초코'
+              '토포호구누두루무부수우주추쿠투푸후기니디리미비시이지치키티피히간난단란만반산안잔찬탄판한')
 _ANY_SCRIPT = string.printable + 'äöüßéèñçøåабвгдежзийклмнопрстあいうえおかきくけこ的一是不了人我'
 
 
@@ -47,7 +56,7 @@ def negative(rng: np.random.Generator, language: str = 'en', split: str = 'train
     """
     if split not in SPLITS:
         raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
-    return NEGATIVES[pick(tuple(NEGATIVES), rng)](rng, language, split)
+    return NEGATIVES[pick(_DRAWN, rng)](rng, language, split)
 
 
 def _part(items: Sequence[T], split: str) -> Sequence[T]:
@@ -62,7 +71,7 @@ def _altered(rng: np.random.Generator, language: str, split: str, intent: Intent
     """Return a phrase of a (random) intent with some of its slots replaced."""
     intent = intent or random_intent(rng)
     slots = fillings(intent, rng, language) | changes
-    pattern = pick(templates(language, split, intent.second_side is not None), rng)
+    pattern = draw(rng, language, split, intent.second_side is not None)
     return dress(lexicon(language).fill(pattern, slots, rng), rng, language)
 
 
@@ -70,21 +79,34 @@ def _noise(rng: np.random.Generator, language: str, split: str) -> str:
     length = int(rng.integers(0, 60))
     if rng.random() < 0.5:
         return ''.join(pick(_ANY_SCRIPT, rng) for _ in range(length))
-    return ' '.join(made_up(rng, language) for _ in range(length // 6))
+    return ' '.join(made_up(rng, language, split) for _ in range(length // 6))
 
 
-def made_up(rng: np.random.Generator, language: str) -> str:
-    """Return a word that does not exist and resembles none of the language's nouns."""
-    known = [word for words in (lexicon(language).kinds, lexicon(language).colours)
-             for names in words.values() for word in names]
+def made_up(rng: np.random.Generator, language: str, split: str = 'train') -> str:
+    """Return a word that hardly exists: the halves of two unknown words, or syllables.
+
+    It resembles none of the language's kinds and colours, so it is no typo of one either.
+    """
     while True:
-        if language == 'ko':
-            word = ''.join(chr(int(rng.integers(0xAC00, 0xD7A4))) for _ in range(2))
+        if rng.random() < 0.5:
+            one, other = (pick(_part(UNKNOWN_NOUNS[language], split), rng) for _ in range(2))
+            word = one[:(len(one) + 1) // 2] + other[len(other) // 2:]
+        elif language == 'ko':
+            word = ''.join(pick(_SYLLABLES, rng) for _ in range(int(rng.integers(1, 4))))
         else:
-            word = ''.join(pick('bcdfghklmnprstvz', rng) + pick('aeiou', rng)
-                           for _ in range(int(rng.integers(2, 4)))) + pick(('', 'n', 'k'), rng)
-        if not difflib.get_close_matches(word, known, cutoff=0.6):
+            word = ''.join(pick(_ONSETS, rng) + pick('aeiouy', rng) + pick(_CODAS, rng)
+                           for _ in range(int(rng.integers(1, 4))))
+        if not difflib.get_close_matches(normalise(word), _known(language), 1, cutoff=0.65):
             return word
+
+
+@functools.cache
+def _known(language: str) -> tuple[str, ...]:
+    words = lexicon(language)
+    tables = (*words.kinds.values(), *words.colours.values(), words.words['cone'])
+    boxes = tuple(slots['box'] for slots in words.obstacles)
+    return tuple({normalise(part) for names in (*tables, boxes) for name in names
+                  for part in name.split()})
 
 
 def _chat(rng: np.random.Generator, language: str, split: str) -> str:
@@ -105,27 +127,46 @@ def _no_goal(rng: np.random.Generator, language: str, split: str) -> str:
     return _altered(rng, language, split, goal='')
 
 
-def _unknown_goal(rng: np.random.Generator, language: str, split: str) -> str:
-    noun = made_up(rng, language) if rng.random() < 0.2 else pick(
-        _part(UNKNOWN_NOUNS[language], split), rng)
+def _unknown_noun(rng: np.random.Generator, language: str, split: str) -> str:
+    if rng.random() < 0.4:
+        return made_up(rng, language, split)
+    return pick(_part(UNKNOWN_NOUNS[language], split), rng)
+
+
+def _goal(rng: np.random.Generator, language: str, colour: str | None = None,
+          kind: str | None = None) -> str:
+    """Return a goal's words; what is not given is drawn from the known ones."""
     words = lexicon(language)
-    colour = pick(words.colours[pick(tuple(COLOURS), rng)], rng) if rng.random() < 0.7 else ''
-    return _altered(rng, language, split, goal=tidy(words.goal.format(colour=colour, kind=noun)))
+    if colour is None:
+        known = rng.random() < 0.7
+        colour = pick(words.colours[pick(tuple(COLOURS), rng)], rng) if known else ''
+    kind = kind or pick(words.kinds[pick(KINDS + OTHER_KINDS, rng)], rng)
+    return tidy(words.goal.format(colour=colour, kind=kind))
+
+
+def _unknown_goal(rng: np.random.Generator, language: str, split: str) -> str:
+    kind = _unknown_noun(rng, language, split)
+    return _altered(rng, language, split, goal=_goal(rng, language, kind=kind))
 
 
 def _unknown_colour(rng: np.random.Generator, language: str, split: str) -> str:
-    words = lexicon(language)
-    colour = pick(_part(UNKNOWN_COLOURS[language], split), rng)
-    kind = pick(words.kinds[pick(KINDS + OTHER_KINDS, rng)], rng)
-    return _altered(rng, language, split, goal=words.goal.format(colour=colour, kind=kind))
+    colour = (made_up(rng, language, split) if rng.random() < 0.4
+              else pick(_part(UNKNOWN_COLOURS[language], split), rng))
+    return _altered(rng, language, split, goal=_goal(rng, language, colour=colour))
 
 
 def _unknown_gate(rng: np.random.Generator, language: str, split: str) -> str:
     intent = random_intent(rng)
     gate = 'box' if intent.second_side is None else pick(('box', 'cone'), rng)
-    noun = pick(_part(UNKNOWN_NOUNS[language], split), rng)
+    noun = _unknown_noun(rng, language, split)
     return _altered(rng, language, split, intent,
                     **{gate: f'the {noun}' if language == 'en' else noun})
+
+
+def _clash(rng: np.random.Generator, language: str, split: str) -> str:
+    pattern = pick(_part(CLASHES[language], split), rng)
+    slots = fillings(random_intent(rng), rng, language) | {'goal2': _goal(rng, language)}
+    return dress(lexicon(language).fill(pattern, slots, rng), rng, language)
 
 
 def _side_replaced(rng: np.random.Generator, language: str, split: str,
@@ -147,6 +188,8 @@ def _no_side(rng: np.random.Generator, language: str, split: str) -> str:
 def _negated(rng: np.random.Generator, language: str, split: str) -> str:
     ban = NEGATED[language]
     intent = random_intent(rng)
+    if language == 'en' and rng.random() < 0.3:
+        return pick(NEGATIONS, rng) + _altered(rng, language, split, intent)
     patterns = [pattern for pattern in templates(language, split, intent.second_side is not None)
                 if any(f'{{{word}}}' in pattern for word in ban)]
     slots = fillings(intent, rng, language) | {word: pick(ban[word], rng) for word in ban}
@@ -188,6 +231,10 @@ def _salad(rng: np.random.Generator, language: str, split: str) -> str:
 NEGATIVES: dict[str, Callable[[np.random.Generator, str, str], str]] = {
     'noise': _noise, 'chat': _chat, 'foreign': _foreign, 'incomplete': _incomplete,
     'no_goal': _no_goal, 'unknown_goal': _unknown_goal, 'unknown_colour': _unknown_colour,
-    'unknown_gate': _unknown_gate, 'contradiction': _contradiction, 'no_side': _no_side,
-    'negated': _negated, 'truncated': _truncated, 'scrambled': _scrambled, 'salad': _salad,
+    'unknown_gate': _unknown_gate, 'contradiction': _contradiction, 'clash': _clash,
+    'no_side': _no_side, 'negated': _negated, 'truncated': _truncated, 'scrambled': _scrambled,
+    'salad': _salad,
 }
+# What differs from a valid instruction in one word only is drawn more often.
+_OFTEN = ('unknown_goal', 'unknown_colour', 'unknown_gate', 'negated')
+_DRAWN = (*NEGATIVES, *_OFTEN, *_OFTEN)

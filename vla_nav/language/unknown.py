@@ -117,11 +117,19 @@ UNKNOWN_NOUNS: dict[str, tuple[str, ...]] = {
     ),
 }
 
+# Any word in the place of a colour counts: a reader that skips it would guess.
 UNKNOWN_COLOURS: dict[str, tuple[str, ...]] = {
     'en': ('pink', 'black', 'white', 'brown', 'grey', 'silver', 'gold', 'beige', 'transparent',
-           'golden', 'striped', 'dark', 'magenta', 'ivory', 'crimson'),
+           'golden', 'striped', 'dark', 'magenta', 'ivory', 'crimson', 'navy', 'lime', 'olive',
+           'maroon', 'turbid', 'bright', 'pale', 'shiny', 'wooden', 'plastic', 'metal', 'glass',
+           'big', 'small', 'large', 'tall', 'tiny', 'broken', 'empty', 'full', 'new', 'old',
+           'wrong', 'second', 'third', 'last', 'nearest', 'farthest', 'colourless', 'khaki'),
     'ko': ('분홍색', '검은', '하얀', '갈색', '회색', '은색', '금색', '베이지색', '투명한', '검정',
-           '줄무늬', '어두운', '흰색', '자홍색', '아이보리색'),
+           '줄무늬', '어두운', '흰색', '자홍색', '아이보리색', '남색', '연두색', '올리브색',
+           '밤색', '살구색', '밝은', '연한', '반짝이는', '나무', '플라스틱', '금속', '유리',
+           '큰', '작은', '커다란', '높은', '아주 작은', '깨진', '빈', '가득 찬', '새', '오래된',
+           '잘못된', '두 번째', '세 번째', '마지막', '가장 가까운', '가장 먼', '검은색',
+           '카키색'),
 }
 
 CONTRADICTIONS: dict[str, tuple[str, ...]] = {
@@ -136,17 +144,63 @@ NO_SIDES: dict[str, tuple[str, ...]] = {
     'ko': ('', '', '위쪽', '아래쪽', '가운데', '북쪽', '남쪽', '안쪽', '앞쪽', '뒤쪽', '같은 쪽'),
 }
 
+# Two sides for one box, two goals, or more gates than there can be.
+CLASHES: dict[str, tuple[str, ...]] = {
+    'en': (
+        '{pass} {box} on the {side}, then {pass} {box} on the {other}, and {stop} {goal}',
+        'keep {box} on your {side} and keep {box} on your {other} and {stop} {goal}',
+        'go {side} of {box}, then {other} of {box}, and {stop} {goal}',
+        '{pass} {box} on the {side} but keep {box} on your {side}, then {stop} {goal}',
+        'with {box} on your {other}, {pass} {box} on the {other} and {stop} {goal}',
+        '{pass} {box} on the {side} and {stop} {goal} and {stop} {goal2}',
+        '{pass} {box} on the {side} and {stop} {goal} or {goal2}',
+        'go {side} of {box} and {stop} {goal} and {goal2}',
+        'keep {box} on your {other}, then {stop} {goal} or maybe {goal2}',
+        '{stop} {goal}, no, {goal2}, after {passing} {box} on the {side}',
+        '{side} of {box}, {other} of {cone}, {side} of {goal2}, and {stop} {goal}',
+        '{pass} {box} on the {side}, {cone} on the {other}, then {goal2} on the {side}, '
+        'and {stop} {goal}',
+        '{pass} {box} not on the {side}, then {stop} {goal}',
+        'go {side} of {box} and do not {stop} {goal}',
+        '{stop} {goal} without {passing} {box} on the {side}',
+    ),
+    'ko': (
+        '{box}을/를 {side}으로/로 {rounding} {box}을/를 {other}으로/로 {rounding} '
+        '{goal}{at} {halt}',
+        '{box}을/를 {side}에 두고 {box}을/를 {other}에 두고 {passing} {goal}{at} {halt}',
+        '{box} {side}으로/로 {passing} 다시 {box} {other}으로/로 {passing} {goal}{at} {halt}',
+        '{box}을/를 {other}에 두고 {other}으로/로 {rounding} {goal}{at} {halt}',
+        '{box}을/를 {side}으로/로 {rounding} {goal}{at} {halt}, 그리고 {goal2}{at} {halt}',
+        '{box}을/를 {side}으로/로 {rounding} {goal}이나 {goal2}{at} {halt}',
+        '{box} {side}으로/로 {passing} {goal} 또는 {goal2}{at} {halt}',
+        '{box}을/를 {other}에 두고 {goal}{at} {halt}, 아니 {goal2}{at} {halt}',
+        '{box} {side}, {cone} {other}, {goal2} {side}으로/로 {passing} {goal}{at} {halt}',
+        '{box}은/는 {side}, {cone}은/는 {other}, {goal2}은/는 {side}으로/로 {rounding} '
+        '{goal}{at} {halt}',
+        '{box}을/를 {side} 말고 {goal}{at} {halt}',
+        '{box}의 {side}으로/로 {passing} {goal}에는 가지 마',
+        '{goal}{at} {halt}, {box}의 {side}으로는 가지 마',
+        '{box}을/를 {side}으로/로 돌지 않고 {goal}까지 {move}',
+        '{box} {side}으로는 지나가지 말고 {goal}{at} {halt}',
+    ),
+}
+
 # Words that turn an order into a ban; a name as in the lexicon's ``words``.
 NEGATED: dict[str, dict[str, tuple[str, ...]]] = {
     'en': {
         'stop': ("don't stop at", 'do not stop at', 'never stop by', 'do not halt at',
                  "don't park next to", 'never wait by'),
         'go': ("don't go", 'do not drive', 'never move', 'do not travel'),
+        'pass': ("don't pass", 'do not go past', 'never pass', "don't drive by"),
     },
     'ko': {
         'halt': ('멈추지 마', '멈추지 마세요', '서지 마', '정지하지 마세요', '기다리지 마',
-                 '멈추면 안 돼'),
-        'move': ('가지 마', '가지 마세요', '이동하지 마', '가면 안 돼'),
-        'round': ('돌아가지 마', '지나가지 마세요', '돌아가면 안 돼', '지나가지 마'),
+                 '멈추면 안 돼', '대기하지 마십시오', '서지 마라'),
+        'move': ('가지 마', '가지 마세요', '이동하지 마', '가면 안 돼', '가지 마라'),
+        'round': ('돌아가지 마', '지나가지 마세요', '돌아가면 안 돼', '지나가지 마',
+                  '통과하지 마세요', '우회하지 마'),
+        'rounding': ('돌지 말고', '돌아가지 말고', '우회하지 말고', '돌지 않고'),
+        'passing': ('지나지 말고', '지나가지 말고', '통과하지 말고', '지나지 않고'),
     },
 }
+NEGATIONS = ("don't ", 'do not ', 'never ', 'you must not ', "please don't ", 'you should never ')

@@ -17,6 +17,7 @@ from vla_nav.training.sentences import sample
 
 # Features from softmax(sharpness * logits): a policy trained on 0 and 1 gets nearly these.
 _SHARPNESS = 4.0
+_DOUBTS = 4
 OPSET = 18
 
 
@@ -89,12 +90,13 @@ class InstructionEncoder(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.exchange = _Attend(width, heads)
         self.last = _Block(width, 1)
-        self.queries = nn.Parameter(torch.randn(len(slots.SIZES) + 1, width) * 0.5)
+        # One question for each slot, the others for what makes a text no instruction.
+        questions = len(slots.SIZES) + _DOUBTS
+        self.queries = nn.Parameter(torch.randn(questions, width) * 0.5)
         self.read_norm = nn.LayerNorm(width)
         self.read = _Attend(width, heads)
         self.answers = nn.ModuleList(nn.Linear(width, size) for size in slots.SIZES)
-        every = width * (len(slots.SIZES) + 1)
-        self.judge = nn.Sequential(nn.Linear(every, width // 2), nn.ReLU(),
+        self.judge = nn.Sequential(nn.Linear(width * questions, width // 2), nn.ReLU(),
                                    nn.Linear(width // 2, 1))
         self.register_buffer('matrix', torch.from_numpy(slots.FEATURE_MATRIX), persistent=False)
 

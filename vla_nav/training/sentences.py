@@ -8,15 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_nav.language import slots
-from vla_nav.language.grammar import LANGUAGES, phrase
+from vla_nav.language.grammar import LANGUAGES, dress, fillings, lexicon
+from vla_nav.language.intent import Intent
 from vla_nav.language.lexicon import pick
 from vla_nav.language.negatives import negative, random_intent
+from vla_nav.language.recombine import draw
 from vla_nav.language.tokenizer import LENGTH, VOCABULARY, encode, normalise
 
 # One edit turns cup into cap and 콘 into 곤: words up to this length keep their spelling.
 _SPELT_RIGHT = 3
 _LETTERS = 'abcdefghijklmnopqrstuvwxyz'
 _JAMO = VOCABULARY[VOCABULARY.index('ᄀ'):]
+_FILLERS = {
+    'en': ('just', 'carefully', 'slowly', 'simply', 'well', 'um', 'gently', 'safely', 'quickly',
+           'quietly', 'please', 'robot', 'kindly', 'so', 'now', 'and', 'always'),
+    'ko': ('조심해서', '천천히', '그냥', '살짝', '안전하게', '좀', '바로', '음', '빨리', '조용히',
+           '잘', '로봇아', '제발', '그러면', '이제', '항상'),
+}
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,15 @@ def _editable(text: str) -> list[int]:
     return places
 
 
-def with_noise(text: str, rng: np.random.Generator) -> str:
-    """Return the text in careless writing: case, punctuation, missing spaces, ends."""
+def with_noise(text: str, rng: np.random.Generator, language: str) -> str:
+    """Return the text in careless writing: fillers, punctuation, missing words and spaces."""
+    if rng.random() < 0.1:
+        words = text.split(' ')
+        for _ in range(int(rng.integers(1, 3))):
+            words.insert(int(rng.integers(0, len(words) + 1)), pick(_FILLERS[language], rng))
+        text = ' '.join(words)
+    if language == 'en' and rng.random() < 0.1:
+        text = text.replace('the ', '')
     if rng.random() < 0.2:
         text = ''.join(letter for letter in text if letter not in '.,;:')
     if rng.random() < 0.15:
@@ -75,7 +90,14 @@ def with_noise(text: str, rng: np.random.Generator) -> str:
     return text
 
 
-def sample(size: int, rng: np.random.Generator, negatives: float = 0.3,
+def wording(intent: Intent, rng: np.random.Generator, language: str) -> str:
+    """Return the intent in words: a training pattern, or one recombined of their routes."""
+    pattern = draw(rng, language, 'train', intent.second_side is not None)
+    return dress(lexicon(language).fill(pattern, fillings(intent, rng, language), rng), rng,
+                 language)
+
+
+def sample(size: int, rng: np.random.Generator, negatives: float = 0.4,
            typos: float = 0.35) -> Batch:
     """Return a training batch of both languages from the training patterns only."""
     tokens = np.empty((size, LENGTH), np.int64)
@@ -86,8 +108,8 @@ def sample(size: int, rng: np.random.Generator, negatives: float = 0.3,
         language = LANGUAGES[row % len(LANGUAGES)]
         intent = random_intent(rng)
         good = rng.random() >= negatives
-        text = phrase(intent, rng, language) if good else negative(rng, language)
-        text = with_noise(text, rng)
+        text = wording(intent, rng, language) if good else negative(rng, language)
+        text = with_noise(text, rng, language)
         if rng.random() < typos:
             text = with_typos(text, rng, int(rng.integers(1, 3)))
         if len(normalise(text)) > LENGTH:
