@@ -60,6 +60,7 @@ def sample(seed: int, cell: str | None = None, split: str = 'train',
     if split not in SPLITS:
         raise ValueError(f'unknown split {split!r}; known are {", ".join(SPLITS)}')
     cell = cell or PLAIN_CELLS[seed % len(PLAIN_CELLS)]
+    family_of(cell)  # names an unknown cell
     rng = np.random.default_rng([SPLITS.index(split), ALL_CELLS.index(cell), seed])
     return _Sampler(rng, seed, cell, split, tints).scene()
 

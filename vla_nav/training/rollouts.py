@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ class Rollouts:
 
     ``images`` uint8 [N, 96, 128, 3]; ``features`` float32 [N, 2, 13]; ``chunks`` float32
     [N, 2, K, 3] normalised; ``goals`` float32 [N, 2, 3] = (u, v, visible), u and v in [0, 1] of
-    the picture; ``stage`` gates passed; ``arrived`` 0 or 1; ``weights`` 0 where a label is void.
+    the picture; ``stage`` gates passed; ``arrived`` 0 or 1.
     """
 
     images: list = field(default_factory=list)
@@ -44,9 +45,13 @@ class Rollouts:
     goals: list = field(default_factory=list)
     stage: list = field(default_factory=list)
     arrived: list = field(default_factory=list)
-    weights: list = field(default_factory=list)
     episode: list = field(default_factory=list)
     family: list = field(default_factory=list)
+
+    @staticmethod
+    def complete(directory: Path, name: str) -> bool:
+        """Tell whether :meth:`save` has finished this shard."""
+        return (directory / f'{name}.{fields(Rollouts)[-1].name}.npy').exists()
 
     def save(self, directory: Path, name: str) -> None:
         """Write one .npy file a field; they are memory-mapped when they are read."""
@@ -61,10 +66,11 @@ class Rollouts:
 class DirectPolicy:
     """A policy that is given its instruction's features instead of a text."""
 
-    def __init__(self, session: object, features: NDArray[np.float32], state_size: int) -> None:
+    def __init__(self, session: Any, features: NDArray[np.float32]) -> None:
         """Wrap an ONNX Runtime session of a policy network."""
         self._session, self._features = session, features[None]
-        self._state = np.zeros((1, state_size), np.float32)
+        state = next(i for i in session.get_inputs() if i.name == 'state')
+        self._state = np.zeros(state.shape, np.float32)
         self.spec = PolicySpec('direct', OMNI_3D, IMAGE_HEIGHT, IMAGE_WIDTH, STEP_NS, CHUNK, 0.5)
 
     def reset(self) -> None:
@@ -78,7 +84,7 @@ class DirectPolicy:
     def act(self, frame: Frame) -> ActionChunk:
         """Return the network's chunk for this frame."""
         image = to_policy_image(frame.image, IMAGE_HEIGHT, IMAGE_WIDTH)
-        actions, arrived, self._state = self._session.run(  # type: ignore[attr-defined]
+        actions, arrived, self._state = self._session.run(
             ['actions', 'arrived', 'next_state'],
             {'image': image[None], 'instruction': self._features, 'state': self._state})
         return ActionChunk(OMNI_3D.denormalise(actions[0]), STEP_NS, frame.stamp_ns,
@@ -129,8 +135,7 @@ class Labeller:
         return chunk, (u, v, 1.0) if seen else (0.0, 0.0, 0.0), stage, arrived
 
 
-def drive(world: World, seed: int, out: Rollouts, session: object | None = None,
-          state_size: int = 0) -> str:
+def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
     """Drive one training episode, append its frames to ``out``, and return how it ended.
 
     Without a session the expert drives, now and then pushed off its way by bursts of noise, so
@@ -144,7 +149,7 @@ def drive(world: World, seed: int, out: Rollouts, session: object | None = None,
     labellers = [Labeller(world, scenario), Labeller(world, other_task(scenario, rng))]
     robot = None
     if session is not None:
-        policy: Policy = DirectPolicy(session, labellers[0].features, state_size)
+        policy: Policy = DirectPolicy(session, labellers[0].features)
         robot = Robot(policy, 'driven by features')
     features = np.stack([one.features for one in labellers])
     family = FAMILIES.index(family_of(scenario.cell))
@@ -158,7 +163,6 @@ def drive(world: World, seed: int, out: Rollouts, session: object | None = None,
         out.goals.append([one[1] for one in labels])
         out.stage.append([one[2] for one in labels])
         out.arrived.append([one[3] for one in labels])
-        out.weights.append([1.0, 1.0])
         out.episode.append(seed)
         out.family.append(family)
         if robot is None:

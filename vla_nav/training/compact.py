@@ -1,0 +1,88 @@
+"""The recipe of the compact policy: expert data, imitation, DAgger rounds, memory, bundle."""
+
+from __future__ import annotations
+
+import copy
+import json
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+
+from vla_nav.policies.compact import CompactPolicy
+from vla_nav.simulation.scenario import SCENARIO_VERSION
+from vla_nav.training.collect import collect
+from vla_nav.training.dataset import Frames
+from vla_nav.training.export import export_policy, write_bundle
+from vla_nav.training.imitation import ImitationConfig, load_checkpoint, train
+from vla_nav.training.memory import MemoryConfig, encode_all, train_memory
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of the recipe; ``rounds`` holds (episodes driven by the policy, steps after)."""
+
+    expert_episodes: int = 1600
+    expert_steps: int = 2000
+    rounds: tuple[tuple[int, int], ...] = ((500, 1200), (500, 1200), (500, 1500))
+    decay_steps: int = 1500
+    memory_steps: int = 4000
+    seed: int = 0
+    workers: int = 2
+
+    @property
+    def total_steps(self) -> int:
+        """Return the number of imitation steps."""
+        return self.expert_steps + sum(steps for _, steps in self.rounds)
+
+
+SMOKE = Recipe(expert_episodes=4, expert_steps=2, rounds=((2, 2),), decay_steps=2, memory_steps=2)
+
+
+def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Recipe()) -> None:
+    """Train the compact policy from nothing and write its bundle to ``out``.
+
+    Everything between (rollouts, checkpoint) lies in ``work``; a run that was cut off goes on
+    from there. ``instruction`` is the trained instruction reader (``instruction.onnx``).
+    """
+    started = time.time()
+    checkpoint = work / 'checkpoint.safetensors'
+    data = [work / 'data' / 'expert']
+    collect(data[0], 1000, recipe.expert_episodes, workers=recipe.workers)
+    step = recipe.expert_steps
+    _imitate(data, checkpoint, 0, step, recipe)
+    for number, (episodes, steps) in enumerate(recipe.rounds, 1):
+        driver = work / f'round{number}.onnx'
+        if not driver.exists():
+            export_policy(_averaged(checkpoint), driver)
+        data.append(work / 'data' / f'round{number}')
+        collect(data[-1], number * 10_000, episodes, driver, workers=recipe.workers)
+        _imitate(data, checkpoint, step, step + steps, recipe)
+        step += steps
+    model = _averaged(checkpoint)
+    frames = Frames(data)
+    memory = train_memory(model, frames, encode_all(model, frames),
+                          MemoryConfig(steps=recipe.memory_steps, seed=recipe.seed))
+    write_bundle(model, instruction, out, 'compact', {
+        'recipe': json.loads(json.dumps(asdict(recipe))), 'scenario_version': SCENARIO_VERSION,
+        'frames': len(frames), 'memory': memory, 'parameters': _count(model),
+        'minutes': round((time.time() - started) / 60, 1)})
+
+
+def _imitate(data: list[Path], checkpoint: Path, first: int, last: int, recipe: Recipe) -> None:
+    train(data, checkpoint, ImitationConfig(
+        first, last, decay_from=recipe.total_steps - recipe.decay_steps,
+        decay_to=recipe.total_steps, seed=recipe.seed), recipe.workers)
+
+
+def _averaged(checkpoint: Path) -> CompactPolicy:
+    model = CompactPolicy()
+    average = copy.deepcopy(model)
+    if not load_checkpoint(checkpoint, model, average):
+        raise FileNotFoundError(f'{checkpoint}: there is no checkpoint to go on from')
+    return average
+
+
+def _count(model: torch.nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
