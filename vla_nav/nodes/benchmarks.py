@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from array import array
@@ -82,7 +83,7 @@ def latency(policy: str, frames: int = 2000, progress: Progress = lambda done, o
     return latency_summary(found, untold, {
         'policy': policy, 'frames': frames, 'rate_hz': LATENCY_RATE_HZ,
         'picture': f'{_WIDTH}x{_HEIGHT} JPEG, {len(pictures[0])} bytes',
-        'instructed_again': again})
+        'instructed_again': again, **_machine()})
 
 
 def safety(policy: str, trials: int = 20, progress: Progress = lambda done, of: None
@@ -105,7 +106,8 @@ def safety(policy: str, trials: int = 20, progress: Progress = lambda done, of: 
                 for j, fault in enumerate(FAULTS):
                     results.append(failing.once(fault, limits[fault.limit]))
                     progress(k * len(FAULTS) + j + 1, trials * len(FAULTS))
-    return trial_summary(results, {'policy': policy, 'trials': trials, 'limits_s': limits})
+    return trial_summary(results, {'policy': policy, 'trials': trials, 'limits_s': limits,
+                                   **_machine()})
 
 
 class _Failing:
@@ -115,7 +117,7 @@ class _Failing:
         self._trial = trial
         self._random = random
         self._sent: list[tuple[int, bool]] = []  # (time of receipt, is it all zero)
-        self._changed_ns = self._black_ns = 0
+        self._changed_ns = self._black_ns = self._same_ns = 0
         self._picture: Any = None
         self._mode = trial.node.create_publisher(String, 'trial_camera/mode', LATCHED)
         self._instruction = trial.node.create_publisher(String, 'instruction', 1)
@@ -130,28 +132,28 @@ class _Failing:
         with self._trial.lock:
             self._sent.clear()
         failed_ns = self._fail(fault)
-        self._trial.wait(lambda: self._first_zero(failed_ns()) is not None,
+        self._trial.wait(lambda: self._first_zero(failed_ns) is not None,
                          f'{fault.name}: the robot stops')
         time.sleep(0.3)
         with self._trial.lock:
-            zero = self._first_zero(failed_ns())
+            zero = self._first_zero(failed_ns)
             assert zero is not None
             stayed = all(is_zero for at, is_zero in self._sent if at >= zero)
         self._repair(fault)
-        return Trial(fault.name, limit_s, (zero - failed_ns()) / 1e9, stayed)
+        return Trial(fault.name, limit_s, (zero - failed_ns) / 1e9, stayed)
 
-    def _fail(self, fault: Fault) -> Callable[[], int]:
-        """Cause the fault and return how to learn when it happened."""
+    def _fail(self, fault: Fault) -> int:
+        """Cause the fault and return the steady time at which it began."""
         if fault.mode:
-            self._black_ns = 0
+            self._black_ns = self._same_ns = 0
             self._mode.publish(String(data=fault.mode))
             if fault.mode == 'black':
                 self._trial.wait(lambda: self._black_ns > 0, 'a black picture')
-                return lambda: self._black_ns
-            return lambda: self._changed_ns
+                return self._black_ns
+            self._trial.wait(lambda: self._same_ns > 0, 'the same picture again')
+            return self._changed_ns
         self._trial.signal(fault.process, fault.signal)
-        now = time.monotonic_ns()
-        return lambda: now
+        return time.monotonic_ns()
 
     def _repair(self, fault: Fault) -> None:
         if fault.mode:
@@ -180,7 +182,9 @@ class _Failing:
         if self._picture is None or message.data != self._picture:
             self._changed_ns, self._picture = at, message.data
             if not any(message.data[:64]):
-                self._black_ns = at
+                self._black_ns = self._black_ns or at
+        else:
+            self._same_ns = at
 
 
 def _commands(policy: str, work: Path, transport: str, guard: Mapping[str, str]
@@ -194,6 +198,14 @@ def _commands(policy: str, work: Path, transport: str, guard: Mapping[str, str]
             '\n'.join(['/**/guard:', '  ros__parameters:', *lines, '']), encoding='utf-8')
     return {node.name: ['-m', f'vla_nav.nodes.{node.executable}', *command_line(node)]
             for node in graph('robot', arguments)}
+
+
+def _machine() -> dict[str, Any]:
+    """Return what else decides such figures: cores, load, and how the kernel schedules us."""
+    names = {value: name for name, value in vars(os).items()
+             if name in ('SCHED_OTHER', 'SCHED_RR', 'SCHED_FIFO')}
+    return {'cores': os.cpu_count(), 'load_1min': round(os.getloadavg()[0], 1),
+            'scheduling': names.get(os.sched_getscheduler(0), 'other')}
 
 
 def _publish(trial: TrialGraph, jpeg: array[int], image: Any, info: Any) -> tuple[int, int]:

@@ -189,8 +189,7 @@ class PolicyNode(LifecycleNode):
         if self._thinker is None or self._pictures is None:
             self.get_logger().warning(f'instruction "{message.data}" ignored: not active')
             return
-        self._remember(message.data)
-        self._thinker.instruct(message.data)
+        self._instruct(message.data)
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response
                    ) -> SetBool.Response:
@@ -210,7 +209,7 @@ class PolicyNode(LifecycleNode):
         response.message = self._error
         if self._thinker is not None and response.success:
             response.message = self._thinker.task.instruction or 'no instruction'
-            self._thinker.instruct(self._thinker.task.instruction)
+            self._instruct(self._thinker.task.instruction)
         return response
 
     def _apply(self, settings: PolicyParameters) -> None:
@@ -219,8 +218,12 @@ class PolicyNode(LifecycleNode):
         with self._thinker.lock:
             self._thinker.task.executor.decay = settings.blend_decay
         if settings.instruction != self._config.value.instruction:
-            self._remember(settings.instruction)
-            self._thinker.instruct(settings.instruction)
+            self._instruct(settings.instruction)
+
+    def _instruct(self, text: str) -> None:
+        assert self._thinker is not None
+        self._remember(text)
+        self._thinker.instruct(text)
 
     def _decode(self, message: Any, stamp_ns: int) -> Frame:
         frame = frame_from_message(message, self._decoder, self._spec.image_height,

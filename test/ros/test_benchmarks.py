@@ -1,0 +1,39 @@
+"""The benchmarks run to their end; what the figures are is a matter for a quiet machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+from vla_nav.evaluation.safety_trials import FAULTS
+
+
+def bench(*words):
+    # Exit status 1 says that a limit was missed, which a busy machine may do.
+    done = subprocess.run([sys.executable, '-m', 'vla_nav.cli.main', 'bench', *words, '--json'],
+                          capture_output=True, text=True, timeout=240)
+    assert done.returncode in (0, 1) and done.stdout, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_latency_is_measured_picture_by_picture(tmp_path):
+    from bundles import write_bundle
+    result = bench('latency', '--policy', str(write_bundle(tmp_path / 'bundle', echo=True)),
+                   '--frames', '30', '--out', str(tmp_path / 'out'))
+    assert result['measured'] > 0 and result['measured'] + result['untold'] == 30
+    assert set(result['picture_to_cmd_vel_ms']) == {'p50', 'p95', 'p99', 'max'}
+    assert json.loads((tmp_path / 'out' / 'latency.json').read_text()) == result
+
+
+def test_the_robot_stops_after_every_kind_of_failure_and_stays(bundle):
+    result = bench('safety', '--policy', str(bundle), '--trials', '1')
+    assert [row['fault'] for row in result['faults']] == [fault.name for fault in FAULTS]
+    assert all(row['median_s'] > 0 for row in result['faults'])
+
+
+def test_a_policy_that_is_not_there_is_one_clear_error():
+    done = subprocess.run([sys.executable, '-m', 'vla_nav.cli.main', 'bench', 'safety',
+                           '--policy', '/nowhere'], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert 'no such policy bundle' in done.stderr and 'Traceback' not in done.stderr
