@@ -115,7 +115,7 @@ def closed_loop(
             records = run(settings, workers, note)
         summary = (folder.write(out, settings, records, 0 if over_dds else pictures) if out
                    else folder.summary_of(settings, records))
-    except PolicyError as error:
+    except (PolicyError, ValueError, RuntimeError, ImportError) as error:
         raise _failed(error) from error
     _show(summary, out, as_json)
 

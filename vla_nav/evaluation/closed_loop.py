@@ -62,7 +62,7 @@ class Driver:
         judge = Judge(self._world)
         trace = drive(self._world, judge, self._policy, task.instruction, self._see, keep_frames)
         end = judge.outcome()
-        reached = '' if end.reached is None else _name(scenario, end.reached)
+        reached = '' if end.reached is None else name_of(scenario, end.reached)
         record = EpisodeRecord(
             index=index, seed=seed, cell=cell, family=scenario.family, language=task.language,
             instruction=task.instruction, distractor=scenario.confusable, success=end.success,
@@ -130,6 +130,7 @@ def _run(job: tuple[int, int, str]) -> EpisodeRecord:
     return _driver.run(*job)
 
 
-def _name(scenario: Scenario, index: int) -> str:
+def name_of(scenario: Scenario, index: int) -> str:
+    """Return what a person would call an object of the scene."""
     thing = scenario.objects[index]
     return f'{thing.colour} {thing.kind}' if thing.colour else thing.kind

@@ -103,7 +103,8 @@ def summarise(records: Sequence[EpisodeRecord]) -> dict[str, Any]:
             'collision_rate': rate([r.collision for r in records])['ci95'],
             'side_accuracy': rate([r.side_correct for r in records])['ci95'],
             'goal_accuracy': rate([r.goal_correct for r in records])['ci95'],
-            'spl': [None if math.isnan(bound) else bound for bound in mean_interval(spls)],
+            'spl': [None if math.isnan(bound) else min(max(bound, 0.0), 1.0)
+                    for bound in mean_interval(spls)],
         },
         'families': _by(records, lambda r: r.family),
         'cells': _by(records, lambda r: r.cell),

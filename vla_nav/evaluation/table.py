@@ -154,6 +154,19 @@ def offline_ratio(against: Sequence[str]) -> Callable[[Taken], Figure]:
     return read
 
 
+def latency_p99(taken: Taken) -> Figure:
+    """Return the 99th percentile from picture to ``cmd_vel``, in ms."""
+    summary = taken['latency']
+    return Figure(summary['picture_to_cmd_vel_ms']['p99'], summary['measured'])
+
+
+def worst_stop(taken: Taken) -> Figure:
+    """Return by how many ms the slowest stop was later than its limit; n is trials a fault."""
+    faults = taken['safety']['faults']
+    return Figure(max(fault['over_limit_ms'] for fault in faults),
+                  min(fault['trials'] for fault in faults))
+
+
 def _succeeded(summary: Mapping[str, Any], n: int) -> list[bool]:
     failed = set(summary['failed_seeds'])
     return [seed not in failed for seed in range(FIRST_SEED, FIRST_SEED + n)]
@@ -199,6 +212,10 @@ ROWS = (
     Row('success of the expert, plain', ('expert',), success('expert'), 0.99),
     Row('success of the expert, hard families', ('expert_hard',), success('expert_hard'), 0.97),
     Row('success through the real graph over DDS', ('dds',), success('dds'), 0.90, 1.0),
+    Row('picture (1280×720 JPEG) to `cmd_vel` over DDS, p99, ms', ('latency',), latency_p99,
+        20.0, 10.0, at_most=True),
+    Row('first all-zero `cmd_vel` after a fault, worst of six faults, ms beyond the limit',
+        ('safety',), worst_stop, 50.0, 20.0, at_most=True),
     Row('offline MAE over the best baseline but previous action', ('offline',),
         offline_ratio((*_CONSTANTS, 'step-index', 'text-blind', 'image-blind')), 1.0,
         at_most=True),

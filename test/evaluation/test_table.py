@@ -1,0 +1,106 @@
+"""The results table: what is met, what is missing, and that its commands can be given."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+import typer.testing
+from bundles import write_bundle
+
+from vla_nav.cli import results as command
+from vla_nav.cli.evaluate import app as evaluate_app
+from vla_nav.evaluation import table
+from vla_nav.evaluation.metrics import wilson_interval
+from vla_nav.evaluation.table import FIRST_SEED, MEASUREMENTS, ROWS, Figure
+
+
+def summary(failed=(), n=200, **changes):
+    """Return a closed-loop summary in which the episodes numbered ``failed`` fail."""
+    rate = 1 - len(failed) / n
+    interval = list(wilson_interval(n - len(failed), n))
+    names = ('collision_rate', 'side_accuracy', 'goal_accuracy', 'spl')
+    return {'success_rate': rate, 'ci95': interval, 'episodes': n, **dict.fromkeys(names, rate),
+            'intervals': dict.fromkeys(names, interval),
+            'distractor': {'shared': {'rate': rate, 'ci95': interval, 'n': n // 2}},
+            'failed_seeds': [FIRST_SEED + i for i in failed], **changes}
+
+
+def test_the_issues_main_rows_have_enough_episodes():
+    episodes = {m.key: m.episodes for m in MEASUREMENTS}
+    assert min(episodes[key] for key in ('seen', 'layouts', 'appearance')) >= 400
+    small = [key for key, n in episodes.items() if 0 < n < 100]
+    assert small == ['dds', 'offline']
+    assert len({m.key for m in MEASUREMENTS}) == len(MEASUREMENTS)
+    assert {key for row in ROWS for key in row.sources} <= set(episodes)
+
+
+@pytest.mark.parametrize('measurement', [m for m in MEASUREMENTS
+                                         if m.command == 'evaluate closed-loop'])
+def test_every_command_parses(measurement, monkeypatch):
+    words = shlex.split(measurement.line('models/none'))[2:]
+    words[words.index('--episodes') + 1] = '0'  # refused by its range, after all names passed
+    answer = typer.testing.CliRunner().invoke(evaluate_app, words)
+    assert answer.exit_code == 2 and 'No such option' not in answer.output
+
+
+def test_bounds_from_both_sides():
+    above = next(row for row in ROWS if row.title == 'success, seen layouts')
+    below = next(row for row in ROWS if row.title == 'success with blank image')
+    assert above.met(Figure(0.95, 400)) and not above.met(Figure(0.949, 400))
+    assert below.met(Figure(0.05, 100)) and not below.met(Figure(0.051, 100))
+
+
+def test_paired_rows_compare_the_same_seeds():
+    taken = {'seen': summary(failed=range(150, 160)), 'phrasings': summary(failed=range(5), n=100)}
+    figure = table.lost('phrasings', 'seen')(taken)
+    assert (figure.value, figure.n) == (pytest.approx(0.05), 100)
+    assert figure.low < 0.05 < figure.high
+    taken = {'english': summary(failed=range(4), n=100), 'korean': summary(n=100)}
+    figure = table.apart('korean', 'english')(taken)
+    assert figure.value == pytest.approx(0.04) and figure.low < 0.04 < figure.high
+
+
+def test_the_page_says_what_is_met_and_what_is_missing():
+    taken = {'seen': summary(failed=range(20)),
+             'blank_text': summary(failed=range(190)),
+             'offline': {'samples': 9, 'predictors': {
+                 name: {'joint': {'mae': value}} for name, value in (
+                     ('policy', 0.02), ('constant mean', 0.1), ('constant median', 0.08),
+                     ('step-index', 0.07), ('text-blind', 0.05), ('image-blind', 0.04))}}}
+    page = table.markdown(taken, 'models/compact', quick=False)
+    lines = page.splitlines()
+    seen = next(line for line in lines if line.startswith('| success, seen layouts'))
+    assert '| 0.900 |' in seen and '**no**' in seen and seen.endswith('| 1 |')
+    assert '| yes |' in next(line for line in lines if 'blank text' in line)
+    assert '| 0.500 |' in next(line for line in lines if 'best baseline but' in line)
+    assert '| 0.250 |' in next(line for line in lines if 'best constant' in line)
+    assert 'not measured' in next(line for line in lines if 'hidden goal' in line)
+    assert '1. `vla-nav evaluate closed-loop --policy models/compact --episodes 480' in page
+    measured = {row['title'] for row in table.rows(taken)}
+    assert 'SPL' in measured and 'success, hidden goal' not in measured
+
+
+def test_measurements_are_kept_for_the_same_command_and_bundle(tmp_path, monkeypatch):
+    calls = []
+
+    def run(words, **_):
+        calls.append(words)
+        assert words[0] == sys.executable and words[-3:-1] == ['--json', '--out']
+        return SimpleNamespace(stdout=json.dumps(summary()), returncode=0)
+    monkeypatch.setattr(subprocess, 'run', run)
+    bundle = write_bundle(tmp_path / 'bundle')
+    take = [MEASUREMENTS[0], str(bundle), tmp_path / 'results', False]
+    assert command._take(*take, False) is None and not calls
+    first = command._take(*take, True)
+    assert command._take(*take, True) == first and len(calls) == 1
+    write_bundle(bundle, actions=(0.1, 0.0, 0.0))
+    command._take(*take, True)
+    assert len(calls) == 2, 'another bundle must be measured anew'
+    monkeypatch.setattr(subprocess, 'run', lambda *a, **k: SimpleNamespace(
+        stdout='', returncode=1))
+    assert command._take(MEASUREMENTS[1], *take[1:], True) is None
