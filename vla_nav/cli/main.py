@@ -32,8 +32,9 @@ COMMANDS = {
 # The extra that brings a module which may be missing.
 EXTRAS = {
     **dict.fromkeys(('rclpy', 'geometry_msgs', 'sensor_msgs', 'std_msgs', 'nav_msgs'), 'ros'),
-    **dict.fromkeys(('mujoco', 'gymnasium', 'scipy', 'av', 'rosbags', 'h5py'), 'sim'),
-    **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors', 'matplotlib'), 'train'),
+    **dict.fromkeys(('mujoco', 'gymnasium', 'scipy', 'av', 'rosbags', 'h5py', 'matplotlib',
+                     'jinja2'), 'sim'),
+    **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors'), 'train'),
     'onnxruntime': 'cpu',
 }
 
