@@ -17,7 +17,6 @@ import pytest
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ.pop('ROS_LOCALHOST_ONLY', None)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 PATIENCE_S = 30.0
 
@@ -163,7 +162,7 @@ def probe(ros):
 
 
 @pytest.fixture
-def graph(tmp_path, request):
+def graph(tmp_path):
     graph = Graph(tmp_path)
     yield graph
     graph.close()

@@ -60,8 +60,8 @@ def _table(state: RunState, instruction: str, elapsed_s: float) -> RenderableTyp
         ('guard', _coloured(state.guard or 'starting')),
         ('ages', Text(f'picture {_ms(state, "camera_age_ms")}   behind the command '
                       f'{_ms(state, "observation_age_ms")}')),
-        ('latency', Text(f'picture to cmd_vel p50 {_ms(state, "actuation_age_p50_ms")}  '
-                         f'p99 {_ms(state, "actuation_age_p99_ms")}')),
+        ('latency', Text(f'picture to cmd_vel p50 {_ms(state, "picture_to_cmd_vel_p50_ms")}  '
+                         f'p99 {_ms(state, "picture_to_cmd_vel_p99_ms")}')),
         ('driven', Text(f'{state.driven_m:.1f} m in {elapsed_s:.0f} s')),
     ]
     table = Table.grid(padding=(0, 2))

@@ -232,9 +232,9 @@ class _Drive:
             'settings': dict(self._plan.settings), 'driven_m': round(state.driven_m, 3),
             'cmd_vel': {'messages': state.commands, 'moving': state.moving_commands},
             'latency_ms': {name: float(state.nodes[node][key]) for name, node, key in (
-                ('picture_to_cmd_vel_p50', 'guard', 'actuation_age_p50_ms'),
-                ('picture_to_cmd_vel_p95', 'guard', 'actuation_age_p95_ms'),
-                ('picture_to_cmd_vel_p99', 'guard', 'actuation_age_p99_ms'),
+                ('picture_to_cmd_vel_p50', 'guard', 'picture_to_cmd_vel_p50_ms'),
+                ('picture_to_cmd_vel_p95', 'guard', 'picture_to_cmd_vel_p95_ms'),
+                ('picture_to_cmd_vel_p99', 'guard', 'picture_to_cmd_vel_p99_ms'),
                 ('inference_p50', 'policy', 'inference_p50_ms'),
                 ('inference_p99', 'policy', 'inference_p99_ms'),
             ) if key in state.nodes.get(node, {})},

@@ -59,7 +59,8 @@ class GuardNode(Node):
         self._period_ns = round(1e9 / settings.rate)
         self._changed = OnChange()
         self._policy_rate, self._camera_rate = Rate(), Rate()
-        self._age = Latency()
+        self._age, self._latency = Latency(), Latency()
+        self._stamp_ns = 0
 
         stamped = settings.stamped_cmd_vel
         self._cmd_vel = self.create_publisher(TwistStamped if stamped else Twist, 'cmd_vel',
@@ -84,13 +85,16 @@ class GuardNode(Node):
         self._camera_rate.tick(steady)
 
     def _on_policy(self, message: TwistStamped) -> None:
-        steady = steady_ns()
-        self._guard.take_policy(_velocity(message.twist), stamp_to_ns(message.header.stamp),
-                                now_ns(self), steady)
+        steady, stamp_ns = steady_ns(), stamp_to_ns(message.header.stamp)
+        self._guard.take_policy(_velocity(message.twist), stamp_ns, now_ns(self), steady)
         self._policy_rate.tick(steady)
         self._send()
         if self._decision.reason is Reason.POLICY:
-            self._age.add(self._guard.observation_age_ns(steady) or 0)
+            age_ns = self._guard.observation_age_ns(steady_ns()) or 0
+            self._age.add(age_ns)
+            if stamp_ns != self._stamp_ns:  # the first command that this picture has caused
+                self._latency.add(age_ns)
+                self._stamp_ns = stamp_ns
 
     def _on_teleop(self, message: Twist) -> None:
         self._guard.take_teleop(_velocity(message), steady_ns())
@@ -151,6 +155,7 @@ class GuardNode(Node):
             'observation_age_ms': _ms(self._guard.observation_age_ns(steady)),
             'camera_hz': _round(self._camera_rate.per_second(steady)),
             'policy_hz': _round(self._policy_rate.per_second(steady)),
+            **{f'picture_to_cmd_vel_{k}_ms': v for k, v in self._latency.milliseconds().items()},
             **{f'actuation_age_{k}_ms': v for k, v in self._age.milliseconds().items()},
         })
 

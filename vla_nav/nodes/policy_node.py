@@ -97,7 +97,7 @@ class PolicyNode(LifecycleNode):
         self._pictures: PictureInput | None = None
         self._timer: Any = None
         self._error = ''
-        self._clock_offset_ns = self._activated_ns = 0
+        self._clock_offset_ns = self._activated_ns = self._sent_ns = 0
         self._image_rate = Rate()
         self._state_change, self._instruction_change = OnChange(), OnChange()
         self._last_state = TaskState.STOPPED
@@ -138,7 +138,7 @@ class PolicyNode(LifecycleNode):
         settings = self._config.value
         self._pictures = PictureInput(self, 'camera/image_raw', settings.image_transport,
                                       self._on_picture)
-        self._timer = steady_timer(self, 1.0 / settings.command_rate, self._publish_command)
+        self._timer = steady_timer(self, 1.0 / settings.command_rate, self._on_timer)
         self._activated_ns = steady_ns()
         self._thinker.instruct(self._remembered())
         return super().on_activate(state)
@@ -239,6 +239,11 @@ class PolicyNode(LifecycleNode):
             self._chunk.publish(chunk_path(chunk, self._spec.action_space,
                                            self._config.value.base_frame))
 
+    def _on_timer(self) -> None:
+        """Send what is due now, unless a picture has just made us do so."""
+        if steady_ns() - self._sent_ns >= 0.9e9 / self._config.value.command_rate:
+            self._publish_command()
+
     def _publish_command(self) -> None:
         """Send what is due now."""
         thinker = self._thinker
@@ -246,6 +251,7 @@ class PolicyNode(LifecycleNode):
             return
         with thinker.lock:
             task, steady = thinker.task, steady_ns()
+            self._sent_ns = steady
             state, _ = task.state(steady)
             command = task.command(now_ns(self), steady)
             # Without a task the policy falls silent, so that others may drive.

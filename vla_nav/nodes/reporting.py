@@ -31,7 +31,7 @@ class Report:
 class Reporter:
     """Publishes what ``make`` reports, and logs its message when level or message change."""
 
-    def __init__(self, node: Node, make: Callable[[], Report], check_s: float = 0.1) -> None:
+    def __init__(self, node: Node, make: Callable[[], Report], check_s: float = 0.25) -> None:
         """Look every ``check_s`` seconds for a change, and publish at least once a second."""
         self._node = node
         self._make = make
