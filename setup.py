@@ -25,7 +25,7 @@ def data_files():
     return files
 
 
-SIM = ['mujoco>=3.2', 'gymnasium>=1.0', 'scipy', 'av', 'rosbags', 'h5py']
+SIM = ['mujoco>=3.2', 'gymnasium>=1.0', 'scipy', 'av', 'rosbags', 'h5py', 'matplotlib', 'jinja2']
 TRAIN = ['torch', 'onnx', 'onnxscript', 'safetensors', 'h5py', 'matplotlib']
 
 setup(
@@ -54,7 +54,8 @@ setup(
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-common-interfaces<5.4'],
         'sim': SIM,
         'train': TRAIN,
-        'test': ['pytest<9', 'hypothesis', 'ruff', 'mypy', 'flake8', 'pep257', 'types-PyYAML'],
+        'test': ['pytest<9', 'hypothesis', 'ruff', 'mypy', 'flake8', 'types-PyYAML', 'catkin_pkg',
+                 'setuptools', 'wheel'],
     },
     entry_points={'console_scripts': ['vla-nav = vla_nav.cli.main:main']},
 )

@@ -1,0 +1,83 @@
+import pytest
+import yaml
+
+from vla_nav.bringup.graph import ARGUMENTS, NodeSpec, command_line, defaults, graph
+from vla_nav.bringup.share import find_bundle, share_directory
+
+
+def by_name(nodes):
+    return {node.name: node for node in nodes}
+
+
+def test_arguments_of_the_robot_are_the_promised_ones():
+    assert [argument.name for argument in ARGUMENTS['robot']] == [
+        'namespace', 'params_file', 'use_sim_time', 'policy', 'instruction', 'image_topic',
+        'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run', 'speed_cap',
+        'use_respawn', 'log_level', 'rviz']
+
+
+@pytest.mark.parametrize(('kind', 'names'), [
+    ('robot', {'guard', 'policy'}), ('sim', {'guard', 'policy', 'sim'}),
+    ('camera', {'guard', 'policy', 'camera'})])
+def test_each_graph_has_its_nodes(kind, names):
+    assert set(by_name(graph(kind, {}))) == names
+    assert set(defaults(kind)) == {argument.name for argument in ARGUMENTS[kind]}
+
+
+def test_the_expert_takes_the_place_of_the_policy():
+    nodes = by_name(graph('sim', {'driver': 'expert'}))
+    assert set(nodes) == {'guard', 'sim'}
+    assert nodes['sim'].parameters['expert'] is True
+
+
+def test_empty_arguments_leave_the_parameter_file_alone():
+    nodes = by_name(graph('robot', {}))
+    assert {'dry_run', 'speed_cap', 'stamped_cmd_vel'}.isdisjoint(nodes['guard'].parameters)
+    assert {'instruction', 'image_transport'}.isdisjoint(nodes['policy'].parameters)
+
+
+def test_arguments_reach_the_nodes_with_their_types():
+    nodes = by_name(graph('robot', {
+        'dry_run': 'true', 'speed_cap': '0.25', 'stamped_cmd_vel': 'false', 'namespace': 'robot1',
+        'instruction': 'say "left"', 'log_level': 'debug', 'use_sim_time': 'true'}, '/tmp/i.txt'))
+    guard, policy = nodes['guard'].parameters, nodes['policy'].parameters
+    assert guard['dry_run'] is True and guard['stamped_cmd_vel'] is False
+    assert guard['speed_cap'] == 0.25 and guard['use_sim_time'] is True
+    assert policy['instruction'] == 'say "left"'
+    assert policy['instruction_file'] == '/tmp/i.txt'
+    assert {n.namespace for n in nodes.values()} == {'robot1'}
+
+
+def test_an_image_topic_brings_its_camera_info_and_its_compressed_sibling():
+    nodes = by_name(graph('robot', {'image_topic': '/front/image', 'cmd_vel_topic': '/base/cmd'}))
+    assert dict(nodes['policy'].remappings) == {
+        'camera/image_raw': '/front/image', 'camera/camera_info': '/front/camera_info',
+        'camera/image_raw/compressed': '/front/image/compressed'}
+    assert dict(nodes['guard'].remappings)['cmd_vel'] == '/base/cmd'
+    assert dict(nodes['guard'].remappings)['camera/camera_info'] == '/front/camera_info'
+
+
+@pytest.mark.parametrize(('given', 'says'), [
+    ({'dry_run': 'perhaps'}, 'dry_run: "perhaps" is none of true, false'),
+    ({'speed_cap': 'fast'}, 'speed_cap: "fast" is not a number'),
+    ({'sped_cap': '1'}, "unknown arguments \\['sped_cap'\\]")])
+def test_wrong_arguments_are_named(given, says):
+    with pytest.raises(ValueError, match=says):
+        graph('robot', given)
+
+
+@pytest.mark.parametrize('value', ['say "left" \\ now', '왼쪽으로', 'true', '0.5', 'a: b', '', 'x\ny'])
+def test_text_parameters_stay_text(value):
+    words = command_line(NodeSpec('policy', 'policy_node', parameters={'instruction': value}))
+    assert yaml.safe_load(words[words.index('-p') + 1].partition(':=')[2]) == value
+
+
+def test_the_parameter_files_match_any_namespace_and_name_known_nodes():
+    for name in ('robot.yaml', 'sim.yaml'):
+        content = yaml.safe_load((share_directory() / 'config' / name).read_text())
+        assert set(content) <= {f'/**/{n}' for n in ('guard', 'policy', 'sim', 'camera')}
+
+
+def test_a_bundle_is_found_by_path_or_left_for_the_policy_to_refuse(tmp_path):
+    assert find_bundle(str(tmp_path)) == str(tmp_path)
+    assert find_bundle('/nowhere/at/all') == '/nowhere/at/all'

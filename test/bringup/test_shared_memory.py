@@ -1,0 +1,51 @@
+import fcntl
+import os
+from xml.etree import ElementTree
+
+import pytest
+
+from vla_nav.bringup.shared_memory import remove_stale_segments, use_image_profile
+
+VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+
+
+@pytest.fixture
+def segment(tmp_path):
+    def make(name):
+        for path in (f'fastrtps_{name}', f'fastrtps_{name}_el', f'sem.fastrtps_{name}_mutex'):
+            (tmp_path / path).touch()
+        return tmp_path / f'fastrtps_{name}_el'
+    return make
+
+
+def test_segments_that_nobody_holds_are_removed(segment, tmp_path):
+    segment('1234')
+    assert remove_stale_segments(tmp_path) == ['fastrtps_1234']
+    assert not list(tmp_path.iterdir())
+
+
+def test_segments_of_a_living_process_stay(segment, tmp_path):
+    with segment('1234').open('rb+') as lock:
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        assert remove_stale_segments(tmp_path) == []
+        assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_a_segment_without_a_lock_and_other_files_stay(tmp_path):
+    for name in ('fastrtps_new', 'psm_other', 'sem.other'):
+        (tmp_path / name).touch()
+    assert remove_stale_segments(tmp_path) == []
+    assert len(list(tmp_path.iterdir())) == 3
+
+
+def test_the_profile_is_valid_and_the_users_own_wins(monkeypatch):
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    use_image_profile()
+    profile = os.environ[VARIABLES[0]]
+    sizes = [int(e.text) for e in ElementTree.parse(profile).iter() if e.tag.endswith('segment_size')]
+    assert sizes and sizes[0] > 4 * 1280 * 720 * 3
+    for name in VARIABLES:
+        monkeypatch.setenv(name, 'mine.xml')
+    use_image_profile()
+    assert os.environ[VARIABLES[0]] == 'mine.xml'
