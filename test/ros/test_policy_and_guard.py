@@ -11,7 +11,8 @@ from bundles import NONSENSE, write_bundle
 from diagnostic_msgs.msg import DiagnosticArray
 from fake_camera import FakeCamera
 from geometry_msgs.msg import Twist, TwistStamped
-from lifecycle_msgs.srv import GetState
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Path
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
@@ -232,6 +233,20 @@ def test_disabling_stops_and_enabling_goes_on(driving):
     probe.wait('/cmd_vel', standing)
     probe.wait('/guard/state', says('policy_stopped'), since=0)
     assert probe.call(SetBool, '/policy/enable', SetBool.Request(data=True)).success
+    probe.wait('/cmd_vel', moving)
+
+
+def test_deactivation_stops_the_robot_and_it_can_be_set_up_again(driving):
+    probe, _ = driving
+
+    def change(transition):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert probe.call(ChangeState, '/policy/change_state', request).success
+    change(Transition.TRANSITION_DEACTIVATE)
+    probe.wait('/cmd_vel', standing)
+    change(Transition.TRANSITION_CLEANUP)
+    change(Transition.TRANSITION_CONFIGURE)
+    change(Transition.TRANSITION_ACTIVATE)
     probe.wait('/cmd_vel', moving)
 
 
