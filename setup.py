@@ -32,8 +32,6 @@ setup(
     name=NAME,
     version='0.1.0',
     description='Vision-Language-Action navigation for mobile robots on ROS 2',
-    long_description=Path('README.md').read_text(encoding='utf-8'),
-    long_description_content_type='text/markdown',
     maintainer='vla_nav maintainers',
     maintainer_email='maintainers@vla-nav.org',
     license='Apache-2.0',

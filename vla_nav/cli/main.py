@@ -43,7 +43,7 @@ def build(arguments: Sequence[str]) -> typer.Typer:
     """Return the application with the one command that ``arguments`` call for imported."""
     app = typer.Typer(name='vla-nav', help=HELP, no_args_is_help=True, add_completion=False,
                       rich_markup_mode='rich', pretty_exceptions_show_locals=False)
-    app.callback()(_options)
+    app.callback(invoke_without_command=True)(_options)
     called = next((word for word in arguments if not word.startswith('-')), None)
     for name, (module, attribute, text) in COMMANDS.items():
         command = _load(name, module, attribute) if name == called else _not_called
