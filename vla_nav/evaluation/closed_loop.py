@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -122,6 +123,8 @@ _driver: Driver | None = None
 
 def _start(settings: Settings, statistics: DriveStatistics | None) -> None:
     global _driver
+    # The software renderer's own threads would only contend with the other workers.
+    os.environ.setdefault('LP_NUM_THREADS', '0')
     _driver = Driver(settings, statistics)
 
 

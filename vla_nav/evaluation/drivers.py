@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import ActionChunk, Frame, Policy, PolicySpec
 from vla_nav.evaluation.baselines import (
     OPEN_LOOP,
@@ -109,9 +110,12 @@ def make_driver(name: str, world: World, statistics: DriveStatistics | None = No
 
 
 def load_bundle(directory: str, text: str = 'true', image: str = 'true') -> Policy:
-    """Load a bundle, with its text or its picture blanked where asked; may raise PolicyError."""
+    """Load a bundle by its directory or shipped name, with text or picture blanked where asked.
+
+    Raises PolicyError.
+    """
     kind = TextBlindPolicy if text == 'blind' else OnnxPolicy
-    policy: Policy = kind(Path(directory))
+    policy: Policy = kind(Path(find_bundle(directory)))
     return ImageBlindPolicy(policy) if image == 'blind' else policy
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from vla_nav.bringup.share import find_bundle
 from vla_nav.evaluation.baselines import OPEN_LOOP
 from vla_nav.evaluation.closed_loop import Settings, opened
 from vla_nav.evaluation.drawing import filmstrip, top_view
@@ -31,8 +32,9 @@ def bundle_hash(policy: str) -> str:
     """
     if policy in BASELINES:
         return ''
-    load_config(Path(policy))
-    return hashlib.sha256((Path(policy) / CONFIG_NAME).read_bytes()).hexdigest()
+    bundle = Path(find_bundle(policy))
+    load_config(bundle)
+    return hashlib.sha256((bundle / CONFIG_NAME).read_bytes()).hexdigest()
 
 
 def summary_of(settings: Settings, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
