@@ -167,9 +167,11 @@ class _Failing:
     def _wait_for_motion(self, fault: Fault) -> None:
         with self._trial.lock:
             self._sent.clear()
+
         def driving() -> bool:
             newest = self._sent[-20:]
             return len(newest) == 20 and not any(is_zero for _, is_zero in newest)
+
         self._trial.wait(driving, f'before "{fault.name}": the robot drives')
 
     def _first_zero(self, since_ns: int) -> int | None:

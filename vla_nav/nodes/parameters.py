@@ -1,7 +1,8 @@
 """ROS parameters from a pydantic model: one definition declares, describes and validates them.
 
-Each field becomes a parameter of its name, with its default, description and range (``ge`` and
-``le``); a field with ``json_schema_extra={'read_only': True}`` cannot be set while running.
+Each field becomes a parameter of its name, with its default, description and range (``ge`` or
+``gt``, and ``le`` or ``lt``); a field with ``json_schema_extra={'read_only': True}`` cannot be
+set while running.
 """
 
 from __future__ import annotations
@@ -79,15 +80,19 @@ def _descriptor(field: FieldInfo) -> ParameterDescriptor:
     extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
     descriptor = ParameterDescriptor(description=field.description or '',
                                      read_only=bool(extra.get('read_only')))
-    bounds = {key: getattr(item, key) for item in field.metadata for key in ('ge', 'le')
-              if getattr(item, key, None) is not None}
-    if {'ge', 'le'} <= bounds.keys() and field.annotation is float:
-        descriptor.floating_point_range = [FloatingPointRange(
-            from_value=float(bounds['ge']), to_value=float(bounds['le']))]
-    elif {'ge', 'le'} <= bounds.keys() and field.annotation is int:
-        descriptor.integer_range = [IntegerRange(
-            from_value=int(bounds['ge']), to_value=int(bounds['le']))]
+    # A ROS range includes its ends; where a field excludes one, the model refuses it later.
+    low, high = _bound(field, 'ge', 'gt'), _bound(field, 'le', 'lt')
+    if low is not None and high is not None and field.annotation is float:
+        descriptor.floating_point_range = [
+            FloatingPointRange(from_value=float(low), to_value=float(high))]
+    elif low is not None and high is not None and field.annotation is int:
+        descriptor.integer_range = [IntegerRange(from_value=int(low), to_value=int(high))]
     return descriptor
+
+
+def _bound(field: FieldInfo, *kinds: str) -> float | None:
+    return next((getattr(item, kind) for item in field.metadata for kind in kinds
+                 if getattr(item, kind, None) is not None), None)
 
 
 def _ros_value(value: Any) -> Any:
