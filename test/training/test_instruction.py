@@ -23,6 +23,8 @@ from vla_nav.training.instruction import (  # noqa: E402
 from vla_nav.training.read_check import evaluate_instruction  # noqa: E402
 from vla_nav.training.sentences import sample, with_typos  # noqa: E402
 
+# Two threads that wait for each other on a busy machine are slower than one.
+torch.set_num_threads(1)
 TEXT = 'go round the box on its left and stop at the red cup'
 
 
@@ -57,7 +59,7 @@ def test_padding_does_not_matter(untrained: InstructionEncoder) -> None:
     """Training cuts padding off; the answer is that of the full length."""
     tokens = torch.from_numpy(encode(TEXT))[None]
     with torch.inference_mode():
-        for full, cut in zip(untrained(tokens), untrained(tokens[:, :64])):
+        for full, cut in zip(untrained(tokens), untrained(tokens[:, :66])):
             torch.testing.assert_close(full, cut, atol=1e-5, rtol=1e-5)
 
 

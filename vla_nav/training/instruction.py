@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +15,13 @@ from torch.nn import functional
 
 from vla_nav.language import slots
 from vla_nav.language.tokenizer import LENGTH, PAD, VOCABULARY_SIZE
-from vla_nav.training.sentences import sample
+from vla_nav.training.sentences import Batch, sample
 
 # Features from softmax(sharpness * logits): a policy trained on 0 and 1 gets nearly these.
 _SHARPNESS = 4.0
 _DOUBTS = 4
+STRIDE = 3
+_POOL = 6
 OPSET = 18
 
 
@@ -74,7 +78,7 @@ class _Attend(nn.Module):
 
 
 class InstructionEncoder(nn.Module):
-    """Reads character ids [B, T] (T even) as one value a slot, or as not understood.
+    """Reads character ids [B, T] (T divides by STRIDE) as one value a slot, or not at all.
 
     Returns features float32 [B, 13], the probability that the text is a valid instruction
     [B, 1] and the slot logits [B, slots.TOTAL]. Padding at the end changes nothing.
@@ -85,7 +89,7 @@ class InstructionEncoder(nn.Module):
     def __init__(self, width: int = 56, heads: int = 4) -> None:
         super().__init__()
         self.embed = nn.Embedding(VOCABULARY_SIZE, width)
-        self.stem = _Taps(width, 5, stride=2)
+        self.stem = _Taps(width, 7, stride=STRIDE)
         self.blocks = nn.ModuleList(_Block(width, dilation) for dilation in (1, 2, 4, 8))
         self.norm = nn.LayerNorm(width)
         self.exchange = _Attend(width, heads)
@@ -103,7 +107,7 @@ class InstructionEncoder(nn.Module):
     def logits(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return slot logits [B, slots.TOTAL] and the logit of being understood [B, 1]."""
         full = (tokens != PAD).to(torch.float32).unsqueeze(-1)
-        mask = full[:, ::2]
+        mask = full[:, ::STRIDE]
         x = self.stem(self.embed(tokens) * full) * mask
         for block in self.blocks:
             x = block(x, mask)
@@ -125,16 +129,25 @@ class InstructionEncoder(nn.Module):
 def loss(model: InstructionEncoder, tokens: Tensor, labels: Tensor,
          understood: Tensor) -> Tensor:
     """Return cross-entropy of the slots of valid texts, plus that of the judgement."""
-    longest = int((tokens != PAD).sum(1).max())
-    answers, judged = model.logits(tokens[:, :max(2, longest + longest % 2)])
+    longest = max(1, int((tokens != PAD).sum(1).max()))
+    answers, judged = model.logits(tokens[:, :-(-longest // STRIDE) * STRIDE])
     total = functional.binary_cross_entropy_with_logits(judged[:, 0], understood)
     for index, part in enumerate(answers.split(list(slots.SIZES), -1)):
         each = functional.cross_entropy(part, labels[:, index], reduction='none')
-        total = total + (each * understood).sum() / understood.sum().clamp(min=1.0)
+        total = total + (each * understood).mean()
     return total
 
 
-def train_instruction_encoder(steps: int = 3000, seed: int = 0, batch: int = 96,
+def _batches(size: int, rng: np.random.Generator) -> Iterator[Batch]:
+    """Yield batches of texts of like length: the shorter ones cost less."""
+    while True:
+        drawn = sample(_POOL * size, rng)
+        by_length = np.argsort((drawn.tokens != PAD).sum(1), kind='stable')
+        for rows in rng.permutation(by_length.reshape(_POOL, size)):
+            yield Batch(drawn.tokens[rows], drawn.labels[rows], drawn.understood[rows])
+
+
+def train_instruction_encoder(steps: int = 2500, seed: int = 0, batch: int = 96,
                               rate: float = 3e-3, quiet: bool = False) -> InstructionEncoder:
     """Train a reader from nothing on one thread; the same arguments give the same weights."""
     threads = torch.get_num_threads()
@@ -149,10 +162,8 @@ def train_instruction_encoder(steps: int = 3000, seed: int = 0, batch: int = 96,
     average = 0.0
     with Progress(*columns, disable=quiet) as progress:
         task = progress.add_task('', total=steps, loss=float('nan'))
-        for step in range(steps):
-            drawn = sample(batch, rng)
-            value = loss(model, torch.from_numpy(drawn.tokens), torch.from_numpy(drawn.labels),
-                         torch.from_numpy(drawn.understood))
+        for step, drawn in enumerate(islice(_batches(batch, rng), steps)):
+            value = loss(model, *map(torch.from_numpy, vars(drawn).values()))
             optimiser.zero_grad()
             value.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
