@@ -40,19 +40,24 @@ class TrialGraph:
     def __enter__(self) -> TrialGraph:
         """Join a domain that no robot nearby listens to, and start everything."""
         domain = 1 + os.getpid() % 100
-        self._environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain),
-                             'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+        self._environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain)}
         use_image_profile()
+        # A SIGTERM, from `timeout` say, must not leave the processes behind.
+        self._sigterm = signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._logs.mkdir(parents=True, exist_ok=True)
-        for name in self._commands:
-            self.start(name)
         rclpy.init(domain_id=domain, signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node('bench')
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self.node)
         self._thread = threading.Thread(target=self._spin, name='bench', daemon=True)
         self._thread.start()
+        try:
+            for name in self._commands:
+                self.start(name)
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -72,6 +77,7 @@ class TrialGraph:
         self.node.destroy_node()
         rclpy.shutdown()
         remove_stale_segments()
+        signal.signal(signal.SIGTERM, self._sigterm)
 
     def start(self, name: str) -> None:
         """Start a process, again if need be."""
