@@ -62,7 +62,7 @@ def test_single_frames_train_everything_but_the_memory() -> None:
     image, text, state = inputs(2)
     encoded = model.encode(image, text)
     chunk, arrive = model.head(encoded.feature, torch.zeros_like(state))
-    (chunk.sum() + arrive.sum() + encoded.goal_logits[:, 3].sum()
+    (chunk.sum() + arrive.sum() + encoded.point_logits[:, :, 3].sum()
      + encoded.stage_logits.sum()).backward()
     taught = {id(p) for p in model.parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     wanted = {id(p) for p in trained_parameters(model)}

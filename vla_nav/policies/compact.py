@@ -1,8 +1,8 @@
 """The compact policy: a small text-steered image encoder, a memory, and a chunk of actions.
 
 The text reaches every convolution by FiLM (Perez et al. 2018, arXiv:1709.07871) and asks where
-things are by a queried spatial softmax (Levine et al. 2016, arXiv:1504.00702; one of the queries
-is trained to find the goal). A GRU (Cho et al. 2014, arXiv:1406.1078) remembers what has left
+things are by a queried spatial softmax (Levine et al. 2016, arXiv:1504.00702); one query is
+trained to find the goal, one the passage to go through. A GRU (Cho et al. 2014, arXiv:1406.1078) remembers what has left
 the picture; its part starts at zero, so that it can be added to a trained encoder.
 """
 
@@ -39,7 +39,7 @@ class Encoded:
     """One frame's feature [B, F], and the auxiliary guesses that trained it."""
 
     feature: Tensor
-    goal_logits: Tensor  # [B, 1 + h * w]; index 0: the goal is not in the picture
+    point_logits: Tensor  # [B, 2, 1 + h * w]: goal, passage; index 0: not in the picture
     stage_logits: Tensor  # [B, stages]: gates passed
 
 
@@ -122,10 +122,10 @@ class CompactPolicy(nn.Module):
                              persistent=False)
         self.keys = nn.Conv2d(a, c.key, 1)
         self.query = nn.Linear(c.text, c.queries * c.key)
-        self.absent = nn.Linear(c.text, 1)
+        self.absent = nn.Linear(c.text, 2)
         self.squeeze = nn.Conv2d(d, 32, 1)
         flat = 32 * (c.height // 16) * (c.width // 16)
-        looked = c.queries * (2 + a) + 1
+        looked = c.queries * (2 + a) + 2
         self.mix = nn.Linear(flat + looked + c.text, c.feature)
         self.stage = nn.Linear(c.feature, c.stages)
         self.memory = _Memory(c.feature, c.memory)
@@ -149,14 +149,14 @@ class CompactPolicy(nn.Module):
         look = scores.softmax(-1)  # [B, queries, cells]
         where = look @ self.grid
         what = look @ x.flatten(2).transpose(1, 2)
-        goal_logits = torch.cat([self.absent(text), scores[:, 0]], 1)
-        absent = goal_logits.softmax(-1)[:, :1]
+        point_logits = torch.cat([self.absent(text)[:, :, None], scores[:, :2]], 2)
+        absent = point_logits.softmax(-1)[:, :, 0]
         for conv in self.coarse:
             x = conv(x, text)
         seen = functional.relu(self.squeeze(x)).flatten(1)
         feature = functional.relu(self.mix(torch.cat(
             [seen, where.flatten(1), what.flatten(1), absent, text], 1)))
-        return Encoded(feature, goal_logits, self.stage(feature))
+        return Encoded(feature, point_logits, self.stage(feature))
 
     def head(self, feature: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """Return (raw chunk [B, K, A], arrival logit [B, 1]) from a feature and its memory."""

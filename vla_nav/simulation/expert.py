@@ -40,6 +40,7 @@ class Expert:
         self.map = Map(self.scenario)
         goal = self.scenario.goal
         self._goal_ways = self.map.ways_to(self.map.around(goal.x, goal.y, STOP_M - 0.03))
+        self._passages: dict[int, tuple[float, tuple[float, float], tuple[float, float]]] = {}
         self._walker = False
         self._exit_ways: list[Ways | None] = [None] * len(self.scenario.gates)
 
@@ -159,15 +160,34 @@ class Expert:
         """Return the ways to beyond the gate; to the goal where it can be seen."""
         if stage == len(self.scenario.gates) - 1 and self.goal_visible(pose):
             return self._goal_ways
-        ways = self._exit_ways[stage]
+        return self._exit(stage)
+
+    def _exit(self, index: int) -> Ways:
+        """Return the ways to just beyond a gate, on its named side."""
+        ways = self._exit_ways[index]
         if ways is None:
-            gate, where = self.scenario.gates[stage], self.map
+            gate, where = self.scenario.gates[index], self.map
             beyond = np.abs(where.xs - (gate.exit_x + 0.15)) < 0.1
             beside = (where.ys > gate.y) if gate.side == 'left' else (where.ys < gate.y)
             near = np.abs(where.ys - gate.y) < gate.half_y + 0.6
             ways = self.map.ways_to(beyond[:, None] & (beside & near)[None])
-            self._exit_ways[stage] = ways
+            self._exit_ways[index] = ways
         return ways
+
+    def passage(self, pose: tuple[float, float, float]) -> tuple[float, float] | None:
+        """Return where the next gate is to be entered, or left once inside; None past all."""
+        index = self.stage(pose)
+        if index == len(self.scenario.gates):
+            return None
+        if index not in self._passages:
+            gate = self.scenario.gates[index]
+            front = 2 * gate.x + 0.2 - gate.exit_x
+            out = 1.0 if gate.side == 'left' else -1.0
+            way = self._exit(index).trace(front - 0.5, gate.y + out * (gate.half_y + 0.25), 9.0)
+            first = [next((p for p in way if p[0] >= x), way[-1]) for x in (front, gate.exit_x)]
+            self._passages[index] = (front, first[0], first[1])
+        front, entry, leave = self._passages[index]
+        return entry if pose[0] < front else leave
 
     def _follow(self, ways: Ways, pose: tuple[float, float, float], left: float,
                 person: tuple[float, float, float] | None) -> NDArray[np.float64]:
@@ -181,7 +201,7 @@ class Expert:
         elif self.stage(pose) < len(self.scenario.gates):
             face = self._ahead(face, pose)
         error = wrap(face - yaw)
-        room = float(self.map.clearance[self.map.cell(x, y)]) - ROBOT_RADIUS_M
+        room = self.map.clear_at(x, y) - ROBOT_RADIUS_M
         speed = SPEED * (0.6 + 0.4 * min(max(room, 0.0) / 0.2, 1.0))
         speed = min(speed, 0.08 + 1.1 * left) * max(0.15, math.cos(min(abs(error), 1.5)))
         way = wrap(heading - yaw)

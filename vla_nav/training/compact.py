@@ -12,6 +12,7 @@ import torch
 
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.simulation.scenario import SCENARIO_VERSION
+from vla_nav.training.card import peak_memory_gib, write_card
 from vla_nav.training.collect import collect
 from vla_nav.training.dataset import Frames
 from vla_nav.training.export import export_policy, write_bundle
@@ -24,8 +25,8 @@ class Recipe:
     """Numbers of the recipe; ``rounds`` holds (episodes driven by the policy, steps after)."""
 
     expert_episodes: int = 1600
-    expert_steps: int = 2000
-    rounds: tuple[tuple[int, int], ...] = ((500, 1200), (500, 1200), (500, 1500))
+    expert_steps: int = 2600
+    rounds: tuple[tuple[int, int], ...] = ((500, 1000), (500, 1000), (500, 1500))
     decay_steps: int = 1500
     memory_steps: int = 4000
     seed: int = 0
@@ -64,10 +65,13 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
     frames = Frames(data)
     memory = train_memory(model, frames, encode_all(model, frames),
                           MemoryConfig(steps=recipe.memory_steps, seed=recipe.seed))
-    write_bundle(model, instruction, out, 'compact', {
+    config = write_bundle(model, instruction, out, 'compact', {
+        'command': f'vla-nav train compact --seed {recipe.seed} --workers {recipe.workers}',
         'recipe': json.loads(json.dumps(asdict(recipe))), 'scenario_version': SCENARIO_VERSION,
         'frames': len(frames), 'memory': memory, 'parameters': _count(model),
-        'minutes': round((time.time() - started) / 60, 1)})
+        'minutes': round((time.time() - started) / 60, 1),
+        'peak_memory_gib': peak_memory_gib()})
+    write_card(out, config)
 
 
 def _imitate(data: list[Path], checkpoint: Path, first: int, last: int, recipe: Recipe) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 _MIRROR = np.array([1, 0, 2, 4, 3, *range(5, 13)])  # features with left and right exchanged
 _MIRROR_AXES = np.array([1.0, -1.0, -1.0], np.float32)
-_SMALL = ('features', 'chunks', 'goals', 'stage', 'arrived', 'episode', 'family')
+_SMALL = ('features', 'chunks', 'points', 'stage', 'arrived', 'episode', 'family')
 
 
 @dataclass
@@ -22,7 +22,7 @@ class Batch:
     image: Tensor  # float32 [B, H, W, 3], 0 to 255
     features: Tensor
     chunk: Tensor
-    goal: Tensor
+    points: Tensor
     stage: Tensor
     arrived: Tensor
 
@@ -58,14 +58,14 @@ class Frames:
         indices = np.sort(rng.integers(len(self), size=size))
         which = rng.integers(2, size=size)
         part = {key: self.fields[key][indices, which]
-                for key in ('features', 'chunks', 'goals', 'stage', 'arrived')}
+                for key in ('features', 'chunks', 'points', 'stage', 'arrived')}
         image = torch.from_numpy(self.images(indices)).float()
         # Searching before the first gate turns left by convention: its mirror would be wrong.
         searching = (part['stage'] == 0) & (np.abs(part['chunks'][:, 0, :2]).sum(1) < 1e-3)
         mirror = (rng.random(size) < 0.5) & ~searching
-        chunk, goal, features = part['chunks'].copy(), part['goals'].copy(), part['features']
+        chunk, points, features = part['chunks'].copy(), part['points'].copy(), part['features']
         chunk[mirror] *= _MIRROR_AXES
-        goal[mirror, 0] = (1 - goal[mirror, 0]) * goal[mirror, 2]
+        points[mirror, :, 0] = (1 - points[mirror, :, 0]) * points[mirror, :, 2]
         features = np.where(mirror[:, None], features[:, _MIRROR], features)
         image[torch.from_numpy(mirror)] = image[torch.from_numpy(mirror)].flip(2)
         gain = rng.uniform(0.8, 1.2, (size, 1, 1, 1)) * rng.uniform(0.94, 1.06, (size, 1, 1, 3))
@@ -73,5 +73,5 @@ class Frames:
         image.mul_(torch.from_numpy(gain.astype(np.float32)))
         image.add_(torch.from_numpy(shift.astype(np.float32))).clamp_(0, 255)
         return Batch(image, torch.from_numpy(features), torch.from_numpy(chunk),
-                     torch.from_numpy(goal), torch.from_numpy(part['stage']),
+                     torch.from_numpy(points), torch.from_numpy(part['stage']),
                      torch.from_numpy(part['arrived']))

@@ -44,12 +44,14 @@ def losses(encoded: Encoded, chunk: Tensor, arrive: Tensor, batch: Batch,
     """Return the parts of the loss; the guesses about goal and stage only help to learn."""
     error = functional.smooth_l1_loss(chunk, batch.chunk, reduction='none', beta=0.05)
     rows, columns = config.height // 4, config.width // 4
-    cell = ((batch.goal[:, 1] * rows).long().clamp(0, rows - 1) * columns
-            + (batch.goal[:, 0] * columns).long().clamp(0, columns - 1))
-    target = torch.where(batch.goal[:, 2] > 0.5, cell + 1, 0)
+    u, v, seen = batch.points.unbind(-1)
+    cell = ((v * rows).long().clamp(0, rows - 1) * columns
+            + (u * columns).long().clamp(0, columns - 1))
+    target = torch.where(seen > 0.5, cell + 1, 0)
     return {
         'chunk': (error * ROW_WEIGHTS[:, None]).mean(),
-        'goal': 0.05 * functional.cross_entropy(encoded.goal_logits, target),
+        'goal': 0.05 * functional.cross_entropy(encoded.point_logits[:, 0], target[:, 0]),
+        'passage': 0.05 * functional.cross_entropy(encoded.point_logits[:, 1], target[:, 1]),
         'stage': 0.03 * functional.cross_entropy(encoded.stage_logits, batch.stage),
         'arrive': 0.1 * functional.binary_cross_entropy_with_logits(arrive[:, 0], batch.arrived),
     }

@@ -35,14 +35,14 @@ class Rollouts:
     """Frames of many episodes, in order; axis 1 of the labels is (driven, other) instruction.
 
     ``images`` uint8 [N, 96, 128, 3]; ``features`` float32 [N, 2, 13]; ``chunks`` float32
-    [N, 2, K, 3] normalised; ``goals`` float32 [N, 2, 3] = (u, v, visible), u and v in [0, 1] of
-    the picture; ``stage`` gates passed; ``arrived`` 0 or 1.
+    [N, 2, K, 3] normalised; ``points`` float32 [N, 2, 2, 3] = (u, v, visible) of the goal and
+    of the next passage, u and v in [0, 1] of the picture; ``stage`` gates passed; ``arrived`` 0 or 1.
     """
 
     images: list = field(default_factory=list)
     features: list = field(default_factory=list)
     chunks: list = field(default_factory=list)
-    goals: list = field(default_factory=list)
+    points: list = field(default_factory=list)
     stage: list = field(default_factory=list)
     arrived: list = field(default_factory=list)
     episode: list = field(default_factory=list)
@@ -61,6 +61,10 @@ class Rollouts:
             if array.dtype == np.float64:
                 array = array.astype(np.float32)
             np.save(directory / f'{name}.{f.name}.npy', array)
+
+
+_Point = tuple[float, float, float]
+_NOT_SEEN: _Point = (0.0, 0.0, 0.0)
 
 
 class DirectPolicy:
@@ -123,16 +127,23 @@ class Labeller:
         self.expert = Expert(world, scenario)
         self.features = np.array(scenario.features, np.float32)
 
-    def label(self) -> tuple[NDArray[np.float32], tuple[float, float, float], int, float]:
-        """Return (chunk, (u, v, visible), stage, arrived) for the world as it is now."""
+    def label(self) -> tuple[NDArray[np.float32], list[_Point], int, float]:
+        """Return (chunk, points of goal and passage, stage, arrived) for the world now."""
         chunk = OMNI_3D.normalise(self.expert.chunk(CHUNK))
         pose, goal = self.world.pose, self.scenario.goal
-        u, v = self.expert.project(goal.x, goal.y, 0.12, pose)
-        seen = self.expert.goal_visible() and 0 <= u < 1 and 0 <= v < 1
+        points = [_NOT_SEEN, _NOT_SEEN]
+        if self.expert.goal_visible():
+            points[0] = self._show(goal.x, goal.y, 0.12)
+        if passage := self.expert.passage(pose):
+            points[1] = self._show(*passage, 0.0)
         stage = self.expert.stage(pose)
         near = np.hypot(goal.x - pose[0], goal.y - pose[1]) < STOP_M + 0.03
         arrived = float(near and stage == len(self.scenario.gates) and not chunk[-1].any())
-        return chunk, (u, v, 1.0) if seen else (0.0, 0.0, 0.0), stage, arrived
+        return chunk, points, stage, arrived
+
+    def _show(self, x: float, y: float, z: float) -> _Point:
+        u, v = self.expert.project(x, y, z, self.world.pose)
+        return (u, v, 1.0) if 0 <= u < 1 and 0 <= v < 1 else _NOT_SEEN
 
 
 def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
@@ -160,7 +171,7 @@ def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
         out.images.append(image)
         out.features.append(features)
         out.chunks.append([one[0] for one in labels])
-        out.goals.append([one[1] for one in labels])
+        out.points.append([one[1] for one in labels])
         out.stage.append([one[2] for one in labels])
         out.arrived.append([one[3] for one in labels])
         out.episode.append(seed)

@@ -1,0 +1,78 @@
+"""Training: from nothing to a bundle that loads; a run that is cut off goes on exactly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from vla_nav.contracts import Frame
+from vla_nav.language.intent import Intent
+from vla_nav.runtimes import load_policy
+from vla_nav.training.collect import collect
+from vla_nav.training.compact import SMOKE, train_compact
+from vla_nav.training.dataset import Frames
+from vla_nav.training.imitation import ImitationConfig, learning_rate, train
+from vla_nav.training.instruction import InstructionEncoder, export_instruction
+
+
+@pytest.fixture(scope='module')
+def rollouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the frames of two expert episodes."""
+    directory = tmp_path_factory.mktemp('rollouts')
+    collect(directory, 0, 2, workers=1)
+    return directory
+
+
+def test_a_run_that_is_cut_off_resumes_exactly(rollouts: Path, tmp_path: Path) -> None:
+    whole, parts = tmp_path / 'whole.safetensors', tmp_path / 'parts.safetensors'
+    settings = {'batch': 8, 'warm_up': 2, 'decay_from': 2, 'decay_to': 4}
+    train([rollouts], whole, ImitationConfig(0, 4, **settings), workers=2)
+    train([rollouts], parts, ImitationConfig(0, 2, **settings), workers=2)
+    train([rollouts], parts, ImitationConfig(2, 4, **settings), workers=2)
+    a, b = load_file(whole), load_file(parts)
+    assert int(a['step']) == 4 and a.keys() == b.keys()
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=0, atol=0, msg=name)
+
+
+def test_mirrored_frames_have_mirrored_labels(rollouts: Path) -> None:
+    frames = Frames([rollouts])
+    drawn = frames.batch(400, np.random.default_rng(0))
+    sides = drawn.features[:, :2]
+    assert torch.equal(sides.sum(1), torch.ones(400))
+    # Two episodes name each side once or twice; with mirrors, each side is in half of the batch.
+    assert 0.3 < sides[:, 0].mean() < 0.7
+    seen = drawn.points[:, :, 2] > 0
+    assert bool((drawn.points[seen][:, :2] >= 0).all() and (drawn.points[seen][:, :2] <= 1).all())
+
+
+def test_the_other_instruction_has_labels_of_its_own(rollouts: Path) -> None:
+    fields = Frames([rollouts]).fields
+    assert not np.array_equal(fields['features'][:, 0], fields['features'][:, 1])
+    assert not np.allclose(fields['chunks'][:, 0], fields['chunks'][:, 1])
+
+
+def test_the_learning_rate_warms_up_stays_and_falls() -> None:
+    config = ImitationConfig(0, 100, warm_up=10, decay_from=50, decay_to=100)
+    rates = [learning_rate(step, config) for step in range(101)]
+    assert rates[0] == pytest.approx(config.peak_rate / 10)
+    assert rates[10:51] == pytest.approx([config.peak_rate] * 41)
+    assert rates[51:] == sorted(rates[51:], reverse=True)
+    assert rates[100] == pytest.approx(config.peak_rate / 100)
+
+
+def test_the_whole_recipe_gives_a_bundle_that_drives(tmp_path: Path) -> None:
+    reader = tmp_path / 'instruction.onnx'
+    torch.manual_seed(0)
+    export_instruction(InstructionEncoder().eval(), reader)
+    train_compact(tmp_path / 'work', tmp_path / 'bundle', reader, SMOKE)
+    policy = load_policy(tmp_path / 'bundle')
+    assert policy.spec.chunk == 8
+    # The reader is untrained and refuses everything; the network itself must act.
+    policy._features = Intent('left', 'cup', 'red').features()[None]  # type: ignore[attr-defined]
+    chunk = policy.act(Frame(np.zeros((96, 128, 3), np.uint8), 1_000_000_000))
+    assert chunk.velocities.shape == (8, 3) and np.isfinite(chunk.velocities).all()
