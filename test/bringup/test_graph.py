@@ -66,7 +66,8 @@ def test_wrong_arguments_are_named(given, says):
         graph('robot', given)
 
 
-@pytest.mark.parametrize('value', ['say "left" \\ now', '왼쪽으로', 'true', '0.5', 'a: b', '', 'x\ny'])
+@pytest.mark.parametrize('value', [
+    'say "left" \\ now', '왼쪽으로', 'true', '0.5', 'a: b', '', 'x\ny'])
 def test_text_parameters_stay_text(value):
     words = command_line(NodeSpec('policy', 'policy_node', parameters={'instruction': value}))
     assert yaml.safe_load(words[words.index('-p') + 1].partition(':=')[2]) == value

@@ -1,4 +1,5 @@
 import fcntl
+import mmap
 import os
 from xml.etree import ElementTree
 
@@ -31,11 +32,19 @@ def test_segments_of_a_living_process_stay(segment, tmp_path):
         assert len(list(tmp_path.iterdir())) == 3
 
 
-def test_a_segment_without_a_lock_and_other_files_stay(tmp_path):
-    for name in ('fastrtps_new', 'psm_other', 'sem.other'):
+def test_a_port_that_is_in_use_stays_and_goes_when_nobody_uses_it(tmp_path):
+    port = tmp_path / 'fastrtps_port7411'
+    port.write_bytes(bytes(4096))
+    with port.open('r+b') as file, mmap.mmap(file.fileno(), 4096):
+        assert remove_stale_segments(tmp_path) == []
+    assert remove_stale_segments(tmp_path) == [port.name]
+
+
+def test_what_is_not_of_fast_dds_stays(tmp_path):
+    for name in ('psm_other', 'sem.other'):
         (tmp_path / name).touch()
     assert remove_stale_segments(tmp_path) == []
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def test_the_profile_is_valid_and_the_users_own_wins(monkeypatch):
@@ -43,7 +52,8 @@ def test_the_profile_is_valid_and_the_users_own_wins(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     use_image_profile()
     profile = os.environ[VARIABLES[0]]
-    sizes = [int(e.text) for e in ElementTree.parse(profile).iter() if e.tag.endswith('segment_size')]
+    sizes = [int(element.text) for element in ElementTree.parse(profile).iter()
+             if element.tag.endswith('segment_size')]
     assert sizes and sizes[0] > 4 * 1280 * 720 * 3
     for name in VARIABLES:
         monkeypatch.setenv(name, 'mine.xml')

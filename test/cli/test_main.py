@@ -18,7 +18,8 @@ def test_help_lists_every_command_and_imports_nothing_heavy():
     code = ('import sys; sys.argv = ["vla-nav", "--help"]\nfrom vla_nav.cli.main import main\n'
             'try:\n    main()\nexcept SystemExit:\n    pass\n'
             f'print([m for m in {HEAVY} if m in sys.modules])')
-    shown = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    shown = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True,
+                           check=True)
     assert shown.stdout.splitlines()[-1] == '[]'
     for name in main.COMMANDS:
         assert name in shown.stdout
@@ -48,7 +49,8 @@ def test_a_missing_module_of_our_own_is_not_blamed_on_an_extra(monkeypatch):
 @pytest.mark.parametrize(('arguments', 'says'), [
     (('run', '--scenario', '3box', '--policy', 'expert'), 'no cell begins with'),
     (('run', '--policy', '/nowhere'), 'holds no config.json')])
-def test_wrong_choices_are_explained_before_anything_starts(arguments, says, tmp_path, monkeypatch):
+def test_wrong_choices_are_explained_before_anything_starts(arguments, says, tmp_path,
+                                                            monkeypatch):
     monkeypatch.setenv('MUJOCO_GL', 'egl')
     result = invoke(*arguments, '--out', str(tmp_path / 'runs'))
     assert result.exit_code == 2

@@ -26,7 +26,8 @@ def test_each_run_has_its_own_folder_and_latest_points_to_the_newest(tmp_path):
     assert first.path != second.path
     assert (tmp_path / 'latest').resolve() == second.path.resolve()
     second.write_summary({'instruction': '왼쪽으로'})
-    assert json.loads((tmp_path / 'latest' / 'summary.json').read_text())['instruction'] == '왼쪽으로'
+    summary = json.loads((tmp_path / 'latest' / 'summary.json').read_text())
+    assert summary == {'instruction': '왼쪽으로'}
 
 
 def test_a_bag_gives_back_what_was_written(tmp_path):

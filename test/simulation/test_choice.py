@@ -14,7 +14,7 @@ def test_names_match_from_their_beginning():
 
 
 def test_an_unknown_name_lists_what_there_is():
-    with pytest.raises(ValueError, match='"3box".*two_step.*2box_vert_left_close'):
+    with pytest.raises(ValueError, match=r'"3box".*two_step.*2box_vert_left_close'):
         cells_matching('3box')
 
 

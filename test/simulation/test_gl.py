@@ -6,7 +6,8 @@ from vla_nav.simulation import gl
 def test_egl_comes_first_then_osmesa(monkeypatch):
     monkeypatch.setenv('MUJOCO_GL', '')
     tried = []
-    monkeypatch.setattr(gl, 'works', lambda back_end: tried.append(back_end) or back_end == 'osmesa')
+    monkeypatch.setattr(gl, 'works',
+                        lambda back_end: tried.append(back_end) or back_end == 'osmesa')
     assert gl.ensure_gl() == 'osmesa'
     assert tried == ['egl', 'osmesa']
     assert gl.os.environ['MUJOCO_GL'] == 'osmesa'

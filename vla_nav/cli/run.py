@@ -206,6 +206,9 @@ class _Drive:
             raise RuntimeError(f'{name} does not stay up. Its last words:\n'
                                f'{self._supervisor.last_words(name)}')
         if since is None:
+            for name in ('camera', 'sim'):
+                if state.figure(name, 'level') == 'error':
+                    raise RuntimeError(f'{name}: {state.figure(name, "message")}')
             if now - began > READY_WITHIN_S:
                 missing = 'the guard' if not state.guard else 'the camera'
                 raise RuntimeError(f'nothing heard of {missing} after {READY_WITHIN_S:.0f} s; '

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import rclpy
-from diagnostic_msgs.msg import DiagnosticArray
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry, Path
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -26,6 +26,8 @@ from vla_nav.recording.bag import Bag
 from vla_nav.recording.run_state import RunState
 
 EVENTS = QoSProfile(depth=50)
+_LEVELS = {DiagnosticStatus.OK: 'ok', DiagnosticStatus.WARN: 'warning',
+           DiagnosticStatus.ERROR: 'error', DiagnosticStatus.STALE: 'stale'}
 
 
 @dataclass(frozen=True)
@@ -144,7 +146,8 @@ def _take_outcome(state: RunState, message: String) -> None:
 def _take_diagnostics(state: RunState, message: DiagnosticArray) -> None:
     for status in message.status:
         name = status.name.rpartition('/')[2]
-        state.nodes[name] = {'message': status.message,
+        state.nodes[name] = {'level': _LEVELS.get(status.level, 'unknown'),
+                             'message': status.message,
                              **{item.key: item.value for item in status.values}}
         if name == 'policy':
             state.reading = state.nodes[name].get('understood_as', '')

@@ -43,7 +43,7 @@ class SimTopics:
         self._scene = publish(String, '~/scenario', LATCHED)
         self._outcome = publish(String, '~/outcome', LATCHED)
         self._top = publish(CompressedImage, '~/top_view/compressed', SENSOR)
-        self._command = None
+        self._command: Any = None
         self._node = node
 
     def scene(self) -> None:
@@ -58,12 +58,13 @@ class SimTopics:
     def camera(self, stamp: Any, noise: float) -> None:
         """Send the camera's picture in the forms that somebody listens to."""
         picture = _with_noise(self._session.world.render(), noise)
+        height, width = picture.shape[:2]
         fovy = math.radians(self._session.scenario.look.camera_fovy_deg)
         if self._raw.get_subscription_count():
             self._raw.publish(raw_image(picture, stamp, 'camera'))
         if self._compressed.get_subscription_count():
             self._compressed.publish(jpeg_image(picture, stamp, 'camera'))
-        self._info.publish(pinhole_info(*picture.shape[:2], fovy, stamp, 'camera'))
+        self._info.publish(pinhole_info(height, width, fovy, stamp, 'camera'))
 
     def odometry(self, stamp: Any) -> None:
         """Send pose and velocity, and the transform where tf2_msgs is installed."""

@@ -42,6 +42,7 @@ def draw(state: RunState, instruction: str, robot: str) -> NDArray[np.uint8]:
 
 def _decode(encoded: bytes) -> NDArray[np.uint8]:
     bgr = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+    assert bgr is not None, 'pictures of the graph itself decode'
     return np.ascontiguousarray(bgr[..., ::-1])
 
 
