@@ -39,6 +39,7 @@ results: $(VENV)/.test
 	$(BIN)/vla-nav results
 
 weights: $(VENV)/.test
+	$(BIN)/vla-nav train instruction --out models/compact
 	$(BIN)/vla-nav train compact --out models/compact
 
 clean:
