@@ -38,7 +38,8 @@ if [ -n "${ROS_DISTRO:-}" ] && "$venv/bin/python" -c 'import rclpy' 2> /dev/null
     extras=$(echo ",$extras," | sed 's/,ros,/,/; s/^,//; s/,$//')
 fi
 
-pip="$venv/bin/python -m pip --disable-pip-version-check install --quiet"
+# Bytecode is left to the first import: most modules are never imported.
+pip="$venv/bin/python -m pip --disable-pip-version-check install --quiet --no-compile"
 constraints=requirements/constraints.txt
 case ",$extras," in
     # First and alone, so that nothing else chooses another build of it.

@@ -53,7 +53,7 @@ class Display:
 def _table(state: RunState, instruction: str, elapsed_s: float) -> RenderableType:
     vx, vy, wz = state.velocity
     rows = [
-        ('task', _coloured(state.task_state or 'starting')),
+        ('task', _coloured(state.task_state or ('no policy' if state.ready else 'starting'))),
         ('instruction', Text(instruction or '-')),
         ('understood as', Text(state.reading or '-')),
         ('velocity', Text(f'{vx:+.2f} m/s ahead  {vy:+.2f} m/s left  {wz:+.2f} rad/s')),
