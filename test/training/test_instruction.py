@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from vla_nav.training.instruction import (  # noqa: E402
     loss,
     train_instruction_encoder,
 )
+from vla_nav.training.instruction_build import build_instruction  # noqa: E402
 from vla_nav.training.read_check import evaluate_instruction  # noqa: E402
 from vla_nav.training.sentences import sample, with_typos  # noqa: E402
 
@@ -147,6 +149,15 @@ def test_a_missing_or_wrong_file_is_a_policy_error(tmp_path: Path) -> None:
     """The error names the file."""
     with pytest.raises(PolicyError, match=r'nothing\.onnx'):
         InstructionReader(tmp_path / 'nothing.onnx')
+
+
+def test_build_writes_what_a_bundle_needs(tmp_path: Path) -> None:
+    """One call leaves weights, network and metrics, and the network can be read."""
+    metrics = build_instruction(tmp_path, steps=1, n=15)
+    assert json.loads((tmp_path / 'metrics.json').read_text()) == metrics
+    assert metrics['parity_max_difference'] <= 1e-4
+    assert (tmp_path / 'instruction.safetensors').exists()
+    InstructionReader(tmp_path / 'instruction.onnx')
 
 
 def test_evaluation_counts_what_an_untrained_reader_gets_wrong(
