@@ -111,6 +111,11 @@ class Expert:
 
     # -- what to do -----------------------------------------------------------------------
 
+    def room(self, pose: tuple[float, float, float] | None = None) -> float:
+        """Return the metres between the robot's edge and the nearest thing at rest."""
+        x, y, _ = pose or self.world.pose
+        return self.map.clear_at(x, y) - ROBOT_RADIUS_M
+
     def act(self) -> NDArray[np.float64]:
         """Return the velocity (vx, vy, wz) in the base frame for the world as it is now."""
         return self._decide(self.world.pose, self.world.person_state)
@@ -201,7 +206,7 @@ class Expert:
         elif self.stage(pose) < len(self.scenario.gates):
             face = self._ahead(face, pose)
         error = wrap(face - yaw)
-        room = self.map.clear_at(x, y) - ROBOT_RADIUS_M
+        room = self.room(pose)
         speed = SPEED * (0.6 + 0.4 * min(max(room, 0.0) / 0.2, 1.0))
         speed = min(speed, 0.08 + 1.1 * left) * max(0.15, math.cos(min(abs(error), 1.5)))
         way = wrap(heading - yaw)

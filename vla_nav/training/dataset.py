@@ -32,14 +32,17 @@ class Frames:
 
     def __init__(self, directories: list[Path]) -> None:
         """Open every shard, in the order of the directories and of the names in them."""
-        names = [path.with_name(path.name.removesuffix('.images.npy'))
-                 for directory in directories
-                 for path in sorted(directory.glob('*.images.npy'))]
-        if not names:
+        found = [[path.with_name(path.name.removesuffix('.images.npy'))
+                  for path in sorted(directory.glob('*.images.npy'))]
+                 for directory in directories]
+        names = [name for some in found for name in some]
+        if not all(found):
             raise FileNotFoundError(f'no rollouts in {", ".join(map(str, directories))}: '
                                     'collect them first')
         self._images = [np.load(f'{name}.images.npy', mmap_mode='r') for name in names]
         self._starts = np.cumsum([0, *(len(images) for images in self._images)])
+        # The first directory holds the expert's own way, the others what became of the policy's.
+        self._first = int(self._starts[len(found[0])])
         self.fields = {key: np.concatenate([np.load(f'{name}.{key}.npy') for name in names])
                        for key in _SMALL}
 
@@ -54,8 +57,14 @@ class Frames:
                          for s, i in zip(shards.tolist(), indices.tolist())])
 
     def batch(self, size: int, rng: np.random.Generator) -> Batch:
-        """Draw frames at random, augmented: light, colour cast, noise, left-right mirror."""
-        indices = np.sort(rng.integers(len(self), size=size))
+        """Draw frames at random, augmented: light, colour cast, left-right mirror.
+
+        Two thirds come from the policy's drives, where there are any: its own mistakes are what
+        it must learn to mend.
+        """
+        own = rng.random(size) < (2 / 3 if self._first < len(self) else 0.0)
+        low, high = np.where(own, self._first, 0), np.where(own, len(self), self._first)
+        indices = np.sort(rng.integers(low, high))
         which = rng.integers(2, size=size)
         part = {key: self.fields[key][indices, which]
                 for key in ('features', 'chunks', 'points', 'stage', 'arrived')}

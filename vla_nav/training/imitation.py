@@ -42,19 +42,29 @@ class ImitationConfig:
 def losses(encoded: Encoded, chunk: Tensor, arrive: Tensor, batch: Batch,
            config: CompactConfig) -> dict[str, Tensor]:
     """Return the parts of the loss; the guesses about goal and stage only help to learn."""
-    error = functional.smooth_l1_loss(chunk, batch.chunk, reduction='none', beta=0.05)
+    error = chunk_error(chunk, batch.chunk)
     rows, columns = config.height // 4, config.width // 4
     u, v, seen = batch.points.unbind(-1)
     cell = ((v * rows).long().clamp(0, rows - 1) * columns
             + (u * columns).long().clamp(0, columns - 1))
     target = torch.where(seen > 0.5, cell + 1, 0)
     return {
-        'chunk': (error * ROW_WEIGHTS[:, None]).mean(),
+        'chunk': error.mean(),
         'goal': 0.05 * functional.cross_entropy(encoded.point_logits[:, 0], target[:, 0]),
         'passage': 0.05 * functional.cross_entropy(encoded.point_logits[:, 1], target[:, 1]),
         'stage': 0.03 * functional.cross_entropy(encoded.stage_logits, batch.stage),
         'arrive': 0.1 * functional.binary_cross_entropy_with_logits(arrive[:, 0], batch.arrived),
     }
+
+
+def chunk_error(chunk: Tensor, label: Tensor) -> Tensor:
+    """Return the weighted error of each value of chunks [B, K, A].
+
+    Nearly quadratic: labels that differ much from the usual straight ahead are the corrections
+    that matter, and an absolute error would pass them over as outliers.
+    """
+    error = functional.smooth_l1_loss(chunk, label, reduction='none', beta=0.4)
+    return 2.0 * error * ROW_WEIGHTS[:, None]
 
 
 def learning_rate(step: int, config: ImitationConfig) -> float:

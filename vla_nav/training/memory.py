@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.training.dataset import Frames
-from vla_nav.training.imitation import ROW_WEIGHTS
+from vla_nav.training.imitation import chunk_error
 
 
 @dataclass(frozen=True)
@@ -69,9 +69,7 @@ def train_memory(model: CompactPolicy, frames: Frames, features: torch.Tensor,
             feature = features[at].float()
             state = model.memory(feature, state)
             chunk, arrive = model.head(feature, state)
-            error = functional.smooth_l1_loss(chunk, chunks[at], reduction='none',
-                                              beta=0.05)
-            loss = loss + (error * ROW_WEIGHTS[:, None]).mean() \
+            loss = loss + chunk_error(chunk, chunks[at]).mean() \
                 + 0.1 * functional.binary_cross_entropy_with_logits(
                     arrive[:, 0], arrived[at])
         loss = loss / config.length

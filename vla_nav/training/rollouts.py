@@ -28,6 +28,7 @@ from vla_nav.spaces import OMNI_3D
 IMAGE_HEIGHT, IMAGE_WIDTH = 96, 128
 CHUNK = 8
 MAX_STEPS = 420
+_TAKE_OVER_M = 0.03
 
 
 @dataclass
@@ -164,7 +165,7 @@ def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
         robot = Robot(policy, 'driven by features')
     features = np.stack([one.features for one in labellers])
     family = FAMILIES.index(family_of(scenario.cell))
-    noise, until = np.zeros(3), -1
+    noise, until, rescue = np.zeros(3), -1, -1
     for step in range(MAX_STEPS):
         image = to_policy_image(world.render(), IMAGE_HEIGHT, IMAGE_WIDTH)
         labels = [one.label() for one in labellers]
@@ -180,6 +181,12 @@ def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
             velocity = OMNI_3D.denormalise(labels[0][0][0]).astype(float)
         else:
             velocity = np.array(robot.step(image, (step + 10) * STEP_NS), float)
+            # Just before it would touch something the expert takes over for a second, so that
+            # the rest of the way is in the data too.
+            if labellers[0].expert.room() < _TAKE_OVER_M:
+                rescue = step + 10
+            if step < rescue:
+                velocity = OMNI_3D.denormalise(labels[0][0][0]).astype(float)
         if step > until and rng.random() < (0.04 if robot is None else 0.01):
             noise = rng.normal(0, (0.2, 0.22, 0.6))
             until = step + int(rng.integers(2, 9))
