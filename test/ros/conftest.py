@@ -18,7 +18,8 @@ os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ.pop('ROS_LOCALHOST_ONLY', None)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
 
-PATIENCE_S = 30.0
+# A loaded machine takes its time to start Python; waiting longer costs nothing where all is well.
+PATIENCE_S = 90.0
 
 
 def pytest_collection_modifyitems(items):
