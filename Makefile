@@ -40,7 +40,8 @@ results: $(VENV)/.test
 
 weights: $(VENV)/.test
 	$(BIN)/vla-nav train instruction --out models/compact
-	$(BIN)/vla-nav train compact --out models/compact
+	$(BIN)/vla-nav train instruction --out runs/instruction
+	$(BIN)/vla-nav train compact --instruction runs/instruction/instruction.onnx
 
 clean:
 	rm -rf $(VENV) build install log *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -16,14 +17,15 @@ _Seed = Annotated[int, typer.Option(min=0, help='Of weights, batches and sentenc
 
 @app.command()
 def instruction(
-    out: Annotated[Path, typer.Option(help='Folder for instruction.onnx and metrics.json.')],
-    steps: Annotated[int | None, typer.Option(min=1, help='Training steps.')] = None,
+    out: Annotated[Path, typer.Option(help='Folder for instruction.onnx and metrics.json.')]
+    = Path('runs/instruction'),
+    steps: Annotated[int, typer.Option(min=1, help='Training steps.')] = 2500,
     seed: _Seed = 0,
 ) -> None:
     """Train the instruction reader: sentences of the grammar to the features that steer."""
-    from vla_nav.training.instruction import train_and_export
+    from vla_nav.training.instruction_build import build_instruction
 
-    typer.echo(train_and_export(out, steps, seed))
+    typer.echo(json.dumps(build_instruction(out, steps, seed), indent=1))
 
 
 @app.command()
@@ -32,7 +34,7 @@ def compact(
     work: Annotated[Path, typer.Option(help='Rollouts and checkpoints; a run that was cut off '
                                        'goes on from here. Needs 12 GB.')] = Path('runs/train'),
     reader: Annotated[Path, typer.Option('--instruction', help='A trained instruction.onnx.')]
-    = Path('models/compact/instruction.onnx'),
+    = Path('runs/instruction/instruction.onnx'),
     seed: _Seed = 0,
     workers: Annotated[int, typer.Option(min=1, help='Processes, one thread each.')] = 2,
     smoke: Annotated[bool, typer.Option(help='A few steps only, to see that it runs.')] = False,

@@ -2,8 +2,9 @@
 
 The text reaches every convolution by FiLM (Perez et al. 2018, arXiv:1709.07871) and asks where
 things are by a queried spatial softmax (Levine et al. 2016, arXiv:1504.00702); one query is
-trained to find the goal, one the passage to go through. A GRU (Cho et al. 2014, arXiv:1406.1078) remembers what has left
-the picture; its part starts at zero, so that it can be added to a trained encoder.
+trained to find the goal, one the passage to go through. A GRU (Cho et al. 2014,
+arXiv:1406.1078) remembers what has left the picture; its part starts at zero, so that it can be
+added to a trained encoder.
 """
 
 from __future__ import annotations
@@ -134,6 +135,11 @@ class CompactPolicy(nn.Module):
         self.decide = nn.Sequential(nn.Linear(c.feature, 128), nn.ReLU())
         self.act = nn.Linear(128, c.chunk * c.actions)
         self.arrive = nn.Linear(128, 1)
+        # Which gap is the left one cannot be told from a few cells: the whole picture takes part
+        # in the question that is asked of each cell.
+        self.context = nn.Sequential(nn.Linear(flat, 48), nn.ReLU())
+        self.context_query = nn.Linear(48, c.queries * c.key, bias=False)
+        nn.init.zeros_(self.context_query.weight)
 
     def encode(self, image: Tensor, instruction: Tensor) -> Encoded:
         """Encode images uint8 [B, H, W, 3] and instruction features [B, 13], one frame each."""
@@ -143,17 +149,18 @@ class CompactPolicy(nn.Module):
         x = self.fine[0](pixels, text) + self.place
         for conv in self.fine[1:]:
             x = conv(x, text)
+        y = x
+        for conv in self.coarse:
+            y = conv(y, text)
+        seen = functional.relu(self.squeeze(y)).flatten(1)
+        query = self.query(text) + self.context_query(self.context(seen))
         keys = self.keys(x).flatten(2)  # [B, key, cells]
-        query = self.query(text).view(-1, c.queries, c.key)
-        scores = query @ keys * c.key ** -0.5
+        scores = query.view(-1, c.queries, c.key) @ keys * c.key ** -0.5
         look = scores.softmax(-1)  # [B, queries, cells]
         where = look @ self.grid
         what = look @ x.flatten(2).transpose(1, 2)
         point_logits = torch.cat([self.absent(text)[:, :, None], scores[:, :2]], 2)
         absent = point_logits.softmax(-1)[:, :, 0]
-        for conv in self.coarse:
-            x = conv(x, text)
-        seen = functional.relu(self.squeeze(x)).flatten(1)
         feature = functional.relu(self.mix(torch.cat(
             [seen, where.flatten(1), what.flatten(1), absent, text], 1)))
         return Encoded(feature, point_logits, self.stage(feature))

@@ -21,7 +21,7 @@ from vla_nav.training.dataset import Batch, Frames
 
 # The first rows of a chunk are what is mostly driven.
 ROW_WEIGHTS = torch.tensor([1.5, 1.4, 1.2, 1.0, 0.9, 0.8, 0.7, 0.5])
-_AVERAGE = 0.998
+_AVERAGE = 0.995
 
 
 @dataclass(frozen=True)
