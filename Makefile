@@ -39,7 +39,6 @@ results: $(VENV)/.test
 	$(BIN)/vla-nav results
 
 weights: $(VENV)/.test
-	$(BIN)/vla-nav train instruction --out models/compact
 	$(BIN)/vla-nav train instruction --out runs/instruction
 	$(BIN)/vla-nav train compact --instruction runs/instruction/instruction.onnx
 
