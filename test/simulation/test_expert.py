@@ -12,7 +12,11 @@ from vla_nav.simulation.gl import ensure_gl
 from vla_nav.simulation.layout import ROBOT_RADIUS_M
 from vla_nav.simulation.planner import Map
 from vla_nav.simulation.scenario import (
-    ALL_CELLS, FIRST_EVALUATION_SEED, retarget, sample, with_sides,
+    ALL_CELLS,
+    FIRST_EVALUATION_SEED,
+    retarget,
+    sample,
+    with_sides,
 )
 
 ensure_gl()

@@ -11,7 +11,12 @@ from vla_nav.language.intent import HELD_OUT_COLOURS, HELD_OUT_KINDS
 from vla_nav.simulation.assets import HELD_OUT_TEXTURES
 from vla_nav.simulation.layout import ROBOT_RADIUS_M
 from vla_nav.simulation.scenario import (
-    ALL_CELLS, PLAIN_CELLS, family_of, retarget, sample, with_sides,
+    ALL_CELLS,
+    PLAIN_CELLS,
+    family_of,
+    retarget,
+    sample,
+    with_sides,
 )
 
 

@@ -11,7 +11,7 @@ import typer
 
 app = typer.Typer(no_args_is_help=True, help='Train a policy and write its bundle.')
 
-_Out = Annotated[Path, typer.Option(help='The bundle\'s folder.')]
+_Out = Annotated[Path, typer.Option(help="The bundle's folder.")]
 _Seed = Annotated[int, typer.Option(min=0, help='Of weights, batches and sentences.')]
 
 

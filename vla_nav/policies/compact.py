@@ -78,7 +78,7 @@ class _FilmConv(nn.Module):
                               self.dilation)
         y = functional.relu(torch.addcmul(shift, y, 1 + scale), inplace=True)
         if y.requires_grad:
-            # A gradient that arrives in another layout would make FiLM's backward ten times slower.
+            # A gradient in another layout would make FiLM's backward ten times slower.
             y.register_hook(_channels_last)
         return y
 

@@ -102,7 +102,7 @@ def model_xml(width: int, height: int) -> tuple[str, dict[str, bytes]]:
     bodies += ''.join(
         f'<body name="object{i}_{s}" mocap="true" pos="0 0 -9">{_shape_geoms(s)}</body>'
         for i in range(OBJECT_SLOTS) for s in SHAPES)
-    return f'''
+    return f"""
 <mujoco model="vla_nav">
   <option timestep="0.01" integrator="implicitfast" gravity="0 0 0"/>
   <visual>
@@ -148,4 +148,4 @@ def model_xml(width: int, height: int) -> tuple[str, dict[str, bytes]]:
     <velocity name="vx" joint="x" kv="420"/><velocity name="vy" joint="y" kv="420"/>
     <velocity name="wz" joint="yaw" kv="17"/>
   </actuator>
-</mujoco>''', files
+</mujoco>""", files

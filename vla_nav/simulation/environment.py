@@ -34,7 +34,8 @@ class NavigateEnv(gymnasium.Env[dict[str, Any], NDArray[np.float32]]):
         self.render_mode = render_mode
         self.world = World(width, height)
         self.action_space = gymnasium.spaces.Box(
-            np.float32(OMNI_3D.low), np.float32(OMNI_3D.high), dtype=np.float32)
+            np.array(OMNI_3D.low, np.float32), np.array(OMNI_3D.high, np.float32),
+            dtype=np.float32)
         self.observation_space = gymnasium.spaces.Dict({
             'image': gymnasium.spaces.Box(0, 255, (height, width, 3), np.uint8),
             'instruction': gymnasium.spaces.Text(400, charset=_Anything())})

@@ -238,7 +238,8 @@ class Expert:
         walk = self.scenario.person
         assert walk is not None
         times = np.arange(0.0, 4.0, 0.1)
-        py = np.clip(person[1] + person[2] * times, *sorted((walk.start_y, walk.end_y)))
+        py = np.clip(person[1] + person[2] * times, min(walk.start_y, walk.end_y),
+                     max(walk.start_y, walk.end_y))
         way = np.array([pose[:2], *self._goal_ways.trace(pose[0], pose[1], 1.9)[1:]])
         along = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(way, axis=0).T))])
         speed = max(0.25, float(np.hypot(wanted[0], wanted[1])))

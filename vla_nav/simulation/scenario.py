@@ -4,15 +4,29 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from vla_nav.language.intent import (
-    COLOURS, HELD_OUT_COLOURS, HELD_OUT_KINDS, KINDS, OTHER_KINDS, SIDES, Intent,
+    COLOURS,
+    HELD_OUT_COLOURS,
+    HELD_OUT_KINDS,
+    KINDS,
+    OTHER_KINDS,
+    SIDES,
+    Intent,
 )
 from vla_nav.simulation.assets import HELD_OUT_TEXTURES, THING_SHAPES, TRAIN_TEXTURES
 from vla_nav.simulation.layout import (
-    ROBOT_RADIUS_M, Block, Gate, Look, Person, Scenario, Thing, rotate,
+    ROBOT_RADIUS_M,
+    Block,
+    Gate,
+    Look,
+    Person,
+    Scenario,
+    Thing,
+    rotate,
 )
 
 # Every result prints this; raise it whenever a seed would give another scene or another verdict.
@@ -174,6 +188,8 @@ class _Sampler:
         u = rng.uniform
         wide = layout == 'hori'
         made: list[Block] = []
+        half_x: Any  # one number, or one for each box
+        half_y: Any
 
         def add(x: float, y: float, half_x: float, half_y: float, yaw: float) -> None:
             made.append(Block(x, y, half_x, half_y, height, yaw, 'box', rgb, texture))
@@ -238,8 +254,8 @@ class _Sampler:
                 pairs.append(pair)
         tints = self._tints(sorted({c for _, c in pairs}))
         order = rng.permutation(len(spots))
-        objects = [self._thing(*pairs[i], tints[pairs[i][1]], spot)
-                   for i, spot in zip(order, spots)]
+        objects = [self._thing(kind, colour, tints[colour], spot)
+                   for (kind, colour), spot in zip((pairs[i] for i in order), spots)]
         return objects, int(np.flatnonzero(order == 0)[0]), confusable
 
     def _tints(self, colours: list[str]) -> dict[str, tuple[float, float, float]]:

@@ -51,7 +51,7 @@ class World:
         model, data = self.model, self.data
         self.scenario = scenario
         mujoco.mj_resetData(model, data)
-        for name, body in self._ids.items():
+        for body in self._ids.values():
             if model.body_mocapid[body] >= 0:
                 data.mocap_pos[model.body_mocapid[body]] = _AWAY
                 data.mocap_quat[model.body_mocapid[body]] = (1, 0, 0, 0)

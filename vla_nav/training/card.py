@@ -16,7 +16,7 @@ Korean, from one forward camera, on an omnidirectional base ({axes}).
 
 | file | what it is | bytes |
 |---|---|---|
-| `policy.onnx` | picture, instruction features and state to the next {chunk} velocities | {policy} |
+| `policy.onnx` | picture, instruction, state to the next {chunk} velocities | {policy} |
 | `instruction.onnx` | sentence to instruction features, or a refusal | {instruction} |
 | `model.safetensors` | the policy's weights in half precision, to fine-tune from | {model} |
 

@@ -13,7 +13,11 @@ from safetensors.torch import save_file
 
 from vla_nav.policies.compact import CompactConfig, CompactPolicy
 from vla_nav.runtimes.bundle import (
-    ActionSpaceConfig, BundleConfig, BundleFile, BundleFiles, ImageConfig,
+    ActionSpaceConfig,
+    BundleConfig,
+    BundleFile,
+    BundleFiles,
+    ImageConfig,
 )
 from vla_nav.spaces import OMNI_3D
 

@@ -96,7 +96,7 @@ def _work(rank: int, workers: int, port: int, directories: list[Path], checkpoin
     distributed.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=rank,
                                    world_size=workers)
     torch.manual_seed(config.seed)
-    model = CompactPolicy().to(memory_format=torch.channels_last)
+    model = CompactPolicy().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model)
     optimizer = torch.optim.AdamW(trained_parameters(model), lr=1e-3, weight_decay=1e-4)
     step = load_checkpoint(checkpoint, model, average, optimizer)

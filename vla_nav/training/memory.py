@@ -60,7 +60,7 @@ def train_memory(model: CompactPolicy, frames: Frames, features: torch.Tensor,
     arrived = torch.from_numpy(frames.fields['arrived'][:, 0])
     values = []
     model.train()
-    for step in track(range(config.steps), 'memory'):
+    for _ in track(range(config.steps), 'memory'):
         first = torch.from_numpy(rng.choice(starts, config.batch))
         state = torch.zeros(config.batch, model.config.memory)
         loss = torch.zeros(())

@@ -20,7 +20,13 @@ from vla_nav.simulation.expert import STOP_M, Expert
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.layout import Scenario
 from vla_nav.simulation.scenario import (
-    FAMILIES, HARD_CELLS, PLAIN_CELLS, family_of, retarget, sample, with_sides,
+    FAMILIES,
+    HARD_CELLS,
+    PLAIN_CELLS,
+    family_of,
+    retarget,
+    sample,
+    with_sides,
 )
 from vla_nav.simulation.world import World
 from vla_nav.spaces import OMNI_3D
@@ -37,7 +43,8 @@ class Rollouts:
 
     ``images`` uint8 [N, 96, 128, 3]; ``features`` float32 [N, 2, 13]; ``chunks`` float32
     [N, 2, K, 3] normalised; ``points`` float32 [N, 2, 2, 3] = (u, v, visible) of the goal and
-    of the next passage, u and v in [0, 1] of the picture; ``stage`` gates passed; ``arrived`` 0 or 1.
+    of the next passage, u and v in [0, 1] of the picture; ``stage`` gates passed; ``arrived``
+    0 or 1.
     """
 
     images: list = field(default_factory=list)
@@ -197,4 +204,3 @@ def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
         if judge.done:
             break
     return judge.reason or 'steps'
-
