@@ -30,6 +30,13 @@ def test_the_expert_takes_the_place_of_the_policy():
     assert nodes['sim'].parameters['expert'] is True
 
 
+def test_the_simulator_gives_the_time_that_the_others_follow():
+    nodes = by_name(graph('sim', {'use_sim_time': 'true'}))
+    assert nodes['sim'].parameters['publish_clock'] is True
+    assert nodes['policy'].parameters['use_sim_time'] is True
+    assert by_name(graph('sim', {}))['sim'].parameters['publish_clock'] is False
+
+
 def test_empty_arguments_leave_the_parameter_file_alone():
     nodes = by_name(graph('robot', {}))
     assert {'dry_run', 'speed_cap', 'stamped_cmd_vel'}.isdisjoint(nodes['guard'].parameters)

@@ -149,6 +149,7 @@ class _Maker:
                           cell=self._values['scenario'] or None, seed=int(self._values['seed']),
                           split=self._values['split'],
                           expert=self._values['driver'] == 'expert',
+                          publish_clock=self._values['use_sim_time'] == 'true',
                           stamped_cmd_vel=self._switch('stamped_cmd_vel'))
 
     def camera(self) -> NodeSpec:
