@@ -32,7 +32,7 @@ def results(
     only: Annotated[str, typer.Option(help='Only these measurements, joined by commas; the '
                                       'others are taken as they are.')] = '',
     quick: Annotated[bool, typer.Option(
-        '--quick', help='A smoke of 24 episodes a row; stays out of docs.')] = False,
+        '--quick', help='A smoke of at most 24 episodes a row; stays out of docs.')] = False,
 ) -> None:
     """Measure all that the shipped policy must show and write it down with the commands.
 

@@ -19,6 +19,7 @@ class Measurement:
     """One run of ``vla-nav``: its sub-command, and options beside ``--policy`` and ``--out``.
 
     ``key`` names its folder. ``baseline`` is driven instead of the bundle where it is given.
+    ``smoke`` holds options that replace those of the same name in a quick run.
     """
 
     key: str
@@ -26,6 +27,7 @@ class Measurement:
     options: Mapping[str, str] = field(default_factory=dict)
     episodes: int = 0
     baseline: str = ''
+    smoke: Mapping[str, str] = field(default_factory=dict)
 
     def line(self, policy: str, quick: bool = False) -> str:
         """Return the command line that repeats it, without ``--out``."""
@@ -33,7 +35,7 @@ class Measurement:
         if self.episodes:
             episodes = min(self.episodes, QUICK_EPISODES) if quick else self.episodes
             words += ['--episodes', str(episodes), '--first-seed', str(FIRST_SEED)]
-        for name, value in self.options.items():
+        for name, value in {**self.options, **(self.smoke if quick else {})}.items():
             words += [f'--{name}', value] if value else [f'--{name}']
         return ' '.join(words)
 
@@ -66,8 +68,8 @@ MEASUREMENTS = (
     _loop('expert_hard', 480, 'expert', families='hidden,two_step,person'),
     _loop('dds', 24, over_dds=''),
     Measurement('offline', 'evaluate offline', {}, 96),
-    Measurement('latency', 'bench latency'),
-    Measurement('safety', 'bench safety'),
+    Measurement('latency', 'bench latency', {'frames': '2000'}, smoke={'frames': '150'}),
+    Measurement('safety', 'bench safety', {'trials': '20'}, smoke={'trials': '1'}),
 )
 
 
