@@ -35,6 +35,7 @@ RATE_HZ = 10
 READY_WITHIN_S = 60.0
 # How long a robot that refuses, or has done its work, is watched further.
 LINGER_S = {'not_understood': 3.0, 'arrived': 2.0, 'outcome': 0.7}
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _console = Console(stderr=True)
 
 
@@ -157,7 +158,7 @@ class _Drive:
         os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
         remove_stale_segments()
         began = time.monotonic()
-        previous = signal.signal(signal.SIGTERM, _as_keyboard_interrupt)
+        before = {sent: signal.signal(sent, _as_keyboard_interrupt) for sent in _ENDS}
         bag, observer = Bag(self._folder.bag), None
         video = Video(self._folder.video, WIDTH, HEIGHT, RATE_HZ)
         try:
@@ -169,13 +170,17 @@ class _Drive:
         except KeyboardInterrupt:
             self._ending = 'interrupted'
         finally:
+            # A second Ctrl-C must not cut the tidying short.
+            for sent in _ENDS:
+                signal.signal(sent, signal.SIG_IGN)
             self._supervisor.stop()
             if observer is not None:
                 observer.close()
             video.close()
             bag.close()
             remove_stale_segments()
-            signal.signal(signal.SIGTERM, previous)
+            for sent, handler in before.items():
+                signal.signal(sent, handler)
         summary = self._summary(observer.state if observer else RunState(), video.frames)
         self._folder.write_summary(summary)
         return summary, self._folder
@@ -193,8 +198,9 @@ class _Drive:
                 self._decide(state, now, began, driving_since)
                 self._display.update(state, self._plan.instruction, now - began)
                 picture = draw(state, self._plan.instruction, self._plan.arguments.get(
-                    'scenario', self._plan.kind)) if state.ready else None
-            if picture is not None:
+                    'scenario', self._plan.kind))
+            # The video keeps the pace of the drive, also where this loop does not.
+            while driving_since and video.frames <= (now - driving_since) * RATE_HZ:
                 video.add(picture)
             due = max(due + 1.0 / RATE_HZ, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
