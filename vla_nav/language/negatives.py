@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import string
@@ -30,6 +31,7 @@ from vla_nav.language.unknown import (
     NEGATED,
     NEGATIONS,
     NO_SIDES,
+    OR,
     UNKNOWN_COLOURS,
     UNKNOWN_NOUNS,
 )
@@ -150,7 +152,7 @@ def _unknown_goal(rng: np.random.Generator, language: str, split: str) -> str:
 
 
 def _unknown_colour(rng: np.random.Generator, language: str, split: str) -> str:
-    colour = (made_up(rng, language, split) if rng.random() < 0.4
+    colour = (_unknown_noun(rng, language, split) if rng.random() < 0.5
               else pick(_part(UNKNOWN_COLOURS[language], split), rng))
     return _altered(rng, language, split, goal=_goal(rng, language, colour=colour))
 
@@ -164,9 +166,23 @@ def _unknown_gate(rng: np.random.Generator, language: str, split: str) -> str:
 
 
 def _clash(rng: np.random.Generator, language: str, split: str) -> str:
-    pattern = pick(_part(CLASHES[language], split), rng)
-    slots = fillings(random_intent(rng), rng, language) | {'goal2': _goal(rng, language)}
-    return dress(lexicon(language).fill(pattern, slots, rng), rng, language)
+    """Return a sentence with two goals, or with both sides of the one box."""
+    intent = random_intent(rng)
+    slots = fillings(intent, rng, language)
+    other_goal = _goal(rng, language)
+    match int(rng.integers(3)):
+        case 0:
+            pattern = pick(_part(CLASHES[language], split), rng)
+            filled = lexicon(language).fill(pattern, slots | {'goal2': other_goal}, rng)
+            return dress(filled, rng, language)
+        case 1:
+            both = slots['goal'] + pick(OR[language], rng) + other_goal
+            return _altered(rng, language, split, intent, goal=both)
+        case _:
+            opposite = SIDES[1 - SIDES.index(intent.first_side)]
+            twice = dataclasses.replace(intent, second_side=opposite)
+            obstacle = pick(lexicon(language).obstacles, rng)
+            return _altered(rng, language, split, twice, cone=obstacle['box'], **obstacle)
 
 
 def _side_replaced(rng: np.random.Generator, language: str, split: str,
@@ -236,5 +252,6 @@ NEGATIVES: dict[str, Callable[[np.random.Generator, str, str], str]] = {
     'salad': _salad,
 }
 # What differs from a valid instruction in one word only is drawn more often.
-_OFTEN = ('unknown_goal', 'unknown_colour', 'unknown_gate', 'negated')
+_OFTEN = ('unknown_goal', 'unknown_colour', 'unknown_gate', 'contradiction', 'clash', 'no_side',
+          'negated')
 _DRAWN = (*NEGATIVES, *_OFTEN, *_OFTEN)

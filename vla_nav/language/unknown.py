@@ -139,6 +139,12 @@ CONTRADICTIONS: dict[str, tuple[str, ...]] = {
            '오른쪽 아니 왼쪽', '왼쪽 또는 오른쪽', '좌측과 우측', '우측이나 좌측'),
 }
 
+# Between two goals.
+OR: dict[str, tuple[str, ...]] = {
+    'en': (' or ', ' and ', ' and also ', ', no, ', ' or maybe '),
+    'ko': ('이나 ', '하고 ', ' 또는 ', ' 아니 ', ' 그리고 '),
+}
+
 NO_SIDES: dict[str, tuple[str, ...]] = {
     'en': ('', '', 'top', 'bottom', 'middle', 'north', 'south', 'inside', 'front', 'back', 'same'),
     'ko': ('', '', '위쪽', '아래쪽', '가운데', '북쪽', '남쪽', '안쪽', '앞쪽', '뒤쪽', '같은 쪽'),

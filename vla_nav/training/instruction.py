@@ -147,7 +147,7 @@ def _batches(size: int, rng: np.random.Generator) -> Iterator[Batch]:
             yield Batch(drawn.tokens[rows], drawn.labels[rows], drawn.understood[rows])
 
 
-def train_instruction_encoder(steps: int = 2500, seed: int = 0, batch: int = 96,
+def train_instruction_encoder(steps: int = 5000, seed: int = 0, batch: int = 96,
                               rate: float = 3e-3, quiet: bool = False) -> InstructionEncoder:
     """Train a reader from nothing on one thread; the same arguments give the same weights."""
     threads = torch.get_num_threads()

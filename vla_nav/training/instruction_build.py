@@ -24,7 +24,7 @@ WEIGHTS, NETWORK, METRICS = 'instruction.safetensors', 'instruction.onnx', 'metr
 _PARITY_LIMIT, _PARITY_INPUTS = 1e-4, 100
 
 
-def build_instruction(out: Path, steps: int = 2500, seed: int = 0,
+def build_instruction(out: Path, steps: int = 5000, seed: int = 0,
                       n: int = 2000) -> dict[str, Any]:
     """Train a reader and write its three files to the folder ``out``; return the metrics."""
     out.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def wording(intent: Intent, rng: np.random.Generator, language: str) -> str:
                  language)
 
 
-def sample(size: int, rng: np.random.Generator, negatives: float = 0.4,
+def sample(size: int, rng: np.random.Generator, negatives: float = 0.45,
            typos: float = 0.35) -> Batch:
     """Return a training batch of both languages from the training patterns only."""
     tokens = np.empty((size, LENGTH), np.int64)
