@@ -59,6 +59,8 @@ def test_a_fresh_memory_changes_nothing() -> None:
 
 def test_single_frames_train_everything_but_the_memory() -> None:
     model = CompactPolicy()
+    # It begins at zero, which would hide what lies behind it.
+    torch.nn.init.normal_(model.context_query.weight)
     image, text, state = inputs(2)
     encoded = model.encode(image, text)
     chunk, arrive = model.head(encoded.feature, torch.zeros_like(state))
