@@ -147,14 +147,18 @@ def _batches(size: int, rng: np.random.Generator) -> Iterator[Batch]:
             yield Batch(drawn.tokens[rows], drawn.labels[rows], drawn.understood[rows])
 
 
-def train_instruction_encoder(steps: int = 5000, seed: int = 0, batch: int = 96,
-                              rate: float = 3e-3, quiet: bool = False) -> InstructionEncoder:
-    """Train a reader from nothing on one thread; the same arguments give the same weights."""
+def train_instruction_encoder(steps: int = 2500, seed: int = 0, batch: int = 96,
+                              rate: float = 3e-3, quiet: bool = False,
+                              start: InstructionEncoder | None = None) -> InstructionEncoder:
+    """Train a reader, from nothing or on from ``start`` (changed in place), on one thread.
+
+    The same arguments give the same weights.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    model = InstructionEncoder()
+    model = InstructionEncoder() if start is None else start.train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, steps, pct_start=0.1)
     columns = (TextColumn('instruction reader'), BarColumn(), TextColumn('{task.completed}/'

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,25 @@ from vla_nav.training.read_check import evaluate_instruction
 from vla_nav.training.sentences import sample
 
 WEIGHTS, NETWORK, METRICS = 'instruction.safetensors', 'instruction.onnx', 'metrics.json'
+# Steps and peak learning rate: one cycle to learn, a gentler one for what is left.
+ROUNDS = ((2500, 3e-3), (1500, 1.5e-3))
 _PARITY_LIMIT, _PARITY_INPUTS = 1e-4, 100
 
 
-def build_instruction(out: Path, steps: int = 5000, seed: int = 0,
+def build_instruction(out: Path, rounds: Sequence[tuple[int, float]] = ROUNDS, seed: int = 0,
                       n: int = 2000) -> dict[str, Any]:
-    """Train a reader and write its three files to the folder ``out``; return the metrics."""
+    """Train a reader in rounds of (steps, peak rate) and write its three files to ``out``.
+
+    Returns the metrics. The weights are kept after each round.
+    """
     out.mkdir(parents=True, exist_ok=True)
-    start = time.process_time()
-    model = train_instruction_encoder(steps, seed)
-    seconds = time.process_time() - start
-    save_file(model.state_dict(), out / WEIGHTS)
-    return publish(out, {'steps': steps, 'seed': seed, 'cpu_seconds': round(seconds, 1)}, n)
+    begin = time.process_time()
+    model = None
+    for number, (steps, rate) in enumerate(rounds):
+        model = train_instruction_encoder(steps, seed + number, rate=rate, start=model)
+        save_file(model.state_dict(), out / WEIGHTS)
+    seconds = round(time.process_time() - begin, 1)
+    return publish(out, {'rounds': list(rounds), 'seed': seed, 'cpu_seconds': seconds}, n)
 
 
 def publish(out: Path, training: dict[str, Any], n: int = 2000) -> dict[str, Any]:
