@@ -33,6 +33,7 @@ Korean, from one forward camera, on an omnidirectional base ({axes}).
 {seeds}; evaluation uses seeds from 1,000,000 on. {steps:,} steps of imitation at batch
 {batch}, with DAgger rounds in between, then {memory_steps:,} steps for the memory.
 {minutes} minutes on {workers} CPU threads, {memory_gib} GiB at most a process. Seed {seed}.
+{history}
 
 ## What it can do
 
@@ -66,7 +67,8 @@ def write_card(directory: Path, config: BundleConfig) -> None:
         steps=recipe['expert_steps'] + sum(s for _, s in rounds),
         batch=128 * recipe['workers'], memory_steps=recipe['memory_steps'],
         minutes=training['minutes'], workers=recipe['workers'],
-        memory_gib=training['peak_memory_gib'], seed=recipe['seed']), encoding='utf-8')
+        memory_gib=training['peak_memory_gib'], seed=recipe['seed'],
+        history=training.get('history', '')), encoding='utf-8')
     (directory / 'metrics.json').write_text(json.dumps(
         {k: training[k] for k in ('parity', 'parameters', 'frames', 'memory', 'minutes')},
         indent=1) + '\n', encoding='utf-8')
