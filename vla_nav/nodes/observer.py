@@ -125,6 +125,8 @@ def _take_command(state: RunState, message: Any) -> None:
 
 def _take_task(state: RunState, message: String) -> None:
     state.task_state = message.data
+    if message.data == 'not_understood':
+        state.reading = ''
 
 
 def _take_guard(state: RunState, message: String) -> None:
@@ -150,4 +152,5 @@ def _take_diagnostics(state: RunState, message: DiagnosticArray) -> None:
                              'message': status.message,
                              **{item.key: item.value for item in status.values}}
         if name == 'policy':
-            state.reading = state.nodes[name].get('understood_as', '')
+            # The task is forgotten on arrival; what it was stays worth showing.
+            state.reading = state.nodes[name].get('understood_as') or state.reading
