@@ -31,8 +31,7 @@ Korean, from one forward camera, on an omnidirectional base ({axes}).
 
 {frames:,} frames of {episodes:,} simulated episodes (scenario version {version}), seeds
 {seeds}; evaluation uses seeds from 1,000,000 on. {steps:,} steps of imitation at batch
-{batch}, with DAgger rounds in between, then {memory_steps:,} steps for the memory.
-{minutes} minutes on {workers} CPU threads, {memory_gib} GiB at most a process. Seed {seed}.
+{batch}, with DAgger rounds in between{memory}. {minutes} minutes on {workers} CPU threads, {memory_gib} GiB at most a process. Seed {seed}.
 {history}
 
 ## What it can do
@@ -65,7 +64,9 @@ def write_card(directory: Path, config: BundleConfig) -> None:
         episodes=recipe['expert_episodes'] + sum(n for n, _ in rounds),
         version=training['scenario_version'], seeds=', '.join(ranges),
         steps=recipe['expert_steps'] + sum(s for _, s in rounds),
-        batch=128 * recipe['workers'], memory_steps=recipe['memory_steps'],
+        batch=128 * recipe['workers'], memory=(
+            f', then {recipe["memory_steps"]:,} steps for the memory' if recipe['memory_steps']
+            else '; the memory is there but not trained, so that it decides by single pictures'),
         minutes=training['minutes'], workers=recipe['workers'],
         memory_gib=training['peak_memory_gib'], seed=recipe['seed'],
         history=training.get('history', '')), encoding='utf-8')

@@ -22,13 +22,16 @@ from vla_nav.training.memory import MemoryConfig, encode_all, train_memory
 
 @dataclass(frozen=True)
 class Recipe:
-    """Numbers of the recipe; ``rounds`` holds (episodes driven by the policy, steps after)."""
+    """Numbers of the recipe; ``rounds`` holds (episodes driven by the policy, steps after).
+
+    Without ``memory_steps`` the memory stays at its start, where it changes nothing.
+    """
 
     expert_episodes: int = 1600
     expert_steps: int = 2600
     rounds: tuple[tuple[int, int], ...] = ((500, 1000), (500, 1000), (500, 1500))
     decay_steps: int = 1500
-    memory_steps: int = 4000
+    memory_steps: int = 0
     seed: int = 0
     workers: int = 2
 
@@ -63,10 +66,13 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
         step += steps
     model = _averaged(checkpoint)
     frames = Frames(data)
-    memory = train_memory(model, frames, encode_all(model, frames),
-                          MemoryConfig(steps=recipe.memory_steps, seed=recipe.seed))
+    memory = {}
+    if recipe.memory_steps:
+        memory = train_memory(model, frames, encode_all(model, frames),
+                              MemoryConfig(steps=recipe.memory_steps, seed=recipe.seed))
     config = write_bundle(model, instruction, out, 'compact', {
-        'command': f'vla-nav train compact --seed {recipe.seed} --workers {recipe.workers}',
+        'command': f'vla-nav train compact --seed {recipe.seed} --workers {recipe.workers}'
+                   f' --memory-steps {recipe.memory_steps}',
         'recipe': json.loads(json.dumps(asdict(recipe))), 'scenario_version': SCENARIO_VERSION,
         'frames': len(frames), 'memory': memory, 'parameters': _count(model),
         'minutes': round((time.time() - started) / 60, 1),
