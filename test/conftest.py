@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from vla_nav.simulation.gl import ensure_gl
+
+# Before any test module imports MuJoCo, which looks for its GL back end at import.
+ensure_gl()
+
 # The same examples in every run: a test that fails, fails again. No deadline: machines are shared.
 settings.register_profile('repeatable', derandomize=True, deadline=None)
 settings.load_profile('repeatable')
