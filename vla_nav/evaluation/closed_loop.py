@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -123,9 +124,18 @@ _driver: Driver | None = None
 
 def _start(settings: Settings, statistics: DriveStatistics | None) -> None:
     global _driver
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     # The software renderer's own threads would only contend with the other workers.
     os.environ.setdefault('LP_NUM_THREADS', '0')
     _driver = Driver(settings, statistics)
+
+
+def _end_with_parent() -> None:
+    # A killed parent leaves its workers waiting for the next episode for ever.
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run(job: tuple[int, int, str]) -> EpisodeRecord:
