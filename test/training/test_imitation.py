@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from vla_nav.contracts import Frame
 from vla_nav.language.intent import Intent
+from vla_nav.policies.compact import CompactPolicy
 from vla_nav.runtimes import load_policy
 from vla_nav.training.collect import collect
-from vla_nav.training.compact import SMOKE, train_compact
+from vla_nav.training.compact import SMOKE, begin_from, train_compact
 from vla_nav.training.dataset import Frames
-from vla_nav.training.imitation import ImitationConfig, learning_rate, train
+from vla_nav.training.imitation import ImitationConfig, learning_rate, load_checkpoint, train
 from vla_nav.training.instruction import InstructionEncoder, export_instruction
 
 
@@ -76,3 +77,18 @@ def test_the_whole_recipe_gives_a_bundle_that_drives(tmp_path: Path) -> None:
     policy._features = Intent('left', 'cup', 'red').features()[None]  # type: ignore[attr-defined]
     chunk = policy.act(Frame(np.zeros((96, 128, 3), np.uint8), 1_000_000_000))
     assert chunk.velocities.shape == (8, 3) and np.isfinite(chunk.velocities).all()
+
+
+def test_training_can_begin_from_a_bundles_weights(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    model = CompactPolicy()
+    bundle = tmp_path / 'bundle'
+    bundle.mkdir()
+    save_file({k: v.half() for k, v in model.state_dict().items()}, bundle / 'model.safetensors')
+    begin_from(bundle, tmp_path / 'checkpoint.safetensors')
+    there = CompactPolicy()
+    assert load_checkpoint(tmp_path / 'checkpoint.safetensors', CompactPolicy(), there) == 0
+    torch.testing.assert_close(there.act.weight, model.act.weight, atol=1e-3, rtol=1e-3)
+    save_file({'other': torch.zeros(1)}, bundle / 'model.safetensors')
+    with pytest.raises(ValueError, match=r'model\.safetensors'):
+        begin_from(bundle, tmp_path / 'second.safetensors')

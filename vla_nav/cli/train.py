@@ -19,13 +19,12 @@ _Seed = Annotated[int, typer.Option(min=0, help='Of weights, batches and sentenc
 def instruction(
     out: Annotated[Path, typer.Option(help='Folder for instruction.onnx and metrics.json.')]
     = Path('runs/instruction'),
-    steps: Annotated[int, typer.Option(min=1, help='Training steps.')] = 2500,
     seed: _Seed = 0,
 ) -> None:
     """Train the instruction reader: sentences of the grammar to the features that steer."""
     from vla_nav.training.instruction_build import build_instruction
 
-    typer.echo(json.dumps(build_instruction(out, steps, seed), indent=1))
+    typer.echo(json.dumps(build_instruction(out, seed=seed), indent=1))
 
 
 @app.command()
@@ -35,6 +34,8 @@ def compact(
                                        'goes on from here. Needs 12 GB.')] = Path('runs/train'),
     reader: Annotated[Path, typer.Option('--instruction', help='A trained instruction.onnx.')]
     = Path('runs/instruction/instruction.onnx'),
+    start: Annotated[Path | None, typer.Option(help='A bundle whose weights to begin from, '
+                                               'instead of from nothing.')] = None,
     seed: _Seed = 0,
     workers: Annotated[int, typer.Option(min=1, help='Processes, one thread each.')] = 2,
     memory_steps: Annotated[int, typer.Option(
@@ -47,4 +48,4 @@ def compact(
 
     recipe = replace(Recipe(), memory_steps=memory_steps)
     train_compact(work, out, reader,
-                  replace(SMOKE if smoke else recipe, seed=seed, workers=workers))
+                  replace(SMOKE if smoke else recipe, seed=seed, workers=workers), start)

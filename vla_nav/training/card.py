@@ -31,7 +31,8 @@ Korean, from one forward camera, on an omnidirectional base ({axes}).
 
 {frames:,} frames of {episodes:,} simulated episodes (scenario version {version}), seeds
 {seeds}; evaluation uses seeds from 1,000,000 on. {steps:,} steps of imitation at batch
-{batch}, with DAgger rounds in between{memory}. {minutes} minutes on {workers} CPU threads, {memory_gib} GiB at most a process. Seed {seed}.
+{batch}, with DAgger rounds in between{memory}.
+{minutes} minutes on {workers} CPU threads, {memory_gib} GiB at most a process. Seed {seed}.
 {history}
 
 ## What it can do

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.simulation.scenario import SCENARIO_VERSION
@@ -16,7 +17,13 @@ from vla_nav.training.card import peak_memory_gib, write_card
 from vla_nav.training.collect import collect
 from vla_nav.training.dataset import Frames
 from vla_nav.training.export import export_policy, write_bundle
-from vla_nav.training.imitation import ImitationConfig, load_checkpoint, train
+from vla_nav.training.imitation import (
+    ImitationConfig,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+    trained_parameters,
+)
 from vla_nav.training.memory import MemoryConfig, encode_all, train_memory
 
 
@@ -44,14 +51,18 @@ class Recipe:
 SMOKE = Recipe(expert_episodes=4, expert_steps=2, rounds=((2, 2),), decay_steps=2, memory_steps=2)
 
 
-def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Recipe()) -> None:
-    """Train the compact policy from nothing and write its bundle to ``out``.
+def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Recipe(),
+                  start: Path | None = None) -> None:
+    """Train the compact policy and write its bundle to ``out``.
 
     Everything between (rollouts, checkpoint) lies in ``work``; a run that was cut off goes on
-    from there. ``instruction`` is the trained instruction reader (``instruction.onnx``).
+    from there. ``instruction`` is the trained instruction reader (``instruction.onnx``);
+    ``start`` a bundle whose weights are the beginning, in place of random ones.
     """
     started = time.time()
     checkpoint = work / 'checkpoint.safetensors'
+    if start is not None and not checkpoint.exists():
+        begin_from(start, checkpoint)
     data = [work / 'data' / 'expert']
     collect(data[0], 1000, recipe.expert_episodes, workers=recipe.workers)
     step = recipe.expert_steps
@@ -80,6 +91,19 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
     write_card(out, config)
 
 
+def begin_from(bundle: Path, checkpoint: Path) -> None:
+    """Write a checkpoint at step 0 that holds a bundle's weights; ValueError if they misfit."""
+    path = bundle / 'model.safetensors'
+    model = CompactPolicy()
+    try:
+        model.load_state_dict({k: v.float() for k, v in load_file(path).items()})
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f'{path}: these are no weights of the compact policy as it is here '
+                         f'({error}); train from nothing instead') from error
+    optimizer = torch.optim.AdamW(trained_parameters(model))
+    save_checkpoint(checkpoint, model, copy.deepcopy(model), optimizer, 0)
+
+
 def _imitate(data: list[Path], checkpoint: Path, first: int, last: int, recipe: Recipe) -> None:
     train(data, checkpoint, ImitationConfig(
         first, last, decay_from=recipe.total_steps - recipe.decay_steps,
@@ -89,8 +113,9 @@ def _imitate(data: list[Path], checkpoint: Path, first: int, last: int, recipe: 
 def _averaged(checkpoint: Path) -> CompactPolicy:
     model = CompactPolicy()
     average = copy.deepcopy(model)
-    if not load_checkpoint(checkpoint, model, average):
+    if not checkpoint.exists():
         raise FileNotFoundError(f'{checkpoint}: there is no checkpoint to go on from')
+    load_checkpoint(checkpoint, model, average)
     return average
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,15 +87,16 @@ def train(directories: list[Path], checkpoint: Path, config: ImitationConfig,
     # next one: half of the time of a step.
     os.environ |= {'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': str(8 << 30),
                    'MALLOC_TOP_PAD_': str(256 << 20)}
-    port = 29_500 + config.seed % 500
-    processes.spawn(_work, (workers, port, directories, checkpoint, config), nprocs=workers)
+    # The processes meet at a file, since a port may be another training's.
+    with tempfile.TemporaryDirectory() as folder:
+        processes.spawn(_work, (workers, f'file://{folder}/meeting', directories, checkpoint,
+                                config), nprocs=workers)
 
 
-def _work(rank: int, workers: int, port: int, directories: list[Path], checkpoint: Path,
+def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkpoint: Path,
           config: ImitationConfig) -> None:
     torch.set_num_threads(1)
-    distributed.init_process_group('gloo', f'tcp://127.0.0.1:{port}', rank=rank,
-                                   world_size=workers)
+    distributed.init_process_group('gloo', meeting, rank=rank, world_size=workers)
     torch.manual_seed(config.seed)
     model = CompactPolicy().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model)
