@@ -31,7 +31,7 @@ def supervise(tmp_path):
         return made[-1]
     yield make
     for supervisor in made:
-        supervisor.stop()
+        supervisor.stop(patience_s=0.3)
 
 
 def dead(pid):
