@@ -23,7 +23,7 @@ from vla_nav.training.sentences import sample
 
 WEIGHTS, NETWORK, METRICS = 'instruction.safetensors', 'instruction.onnx', 'metrics.json'
 # Steps and peak learning rate: one cycle to learn, a gentler one for what is left.
-ROUNDS = ((2500, 3e-3), (500, 1.5e-3))
+ROUNDS = ((2500, 3e-3), (2500, 2e-3))
 _PARITY_LIMIT, _PARITY_INPUTS = 1e-4, 100
 
 
