@@ -161,7 +161,8 @@ def test_the_e_stop_latches_until_released(driving):
 
 
 def test_nan_is_an_error_state_that_reset_leaves(watched, graph, tmp_path):
-    bundle = write_bundle(tmp_path / 'bundle', nan=True, nan_after=5)
+    # Some seconds of good numbers: the guard may discover the camera later than the policy does.
+    bundle = write_bundle(tmp_path / 'bundle', nan=True, nan_after=60)
     FakeCamera(watched.node)
     graph.start('guard_node')
     graph.start('policy_node', bundle=bundle, instruction=INSTRUCTION)
