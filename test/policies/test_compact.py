@@ -76,3 +76,13 @@ def test_the_export_equals_the_eager_model(model: CompactPolicy, tmp_path: Path)
     path = tmp_path / 'policy.onnx'
     assert export_policy(model, path) <= PARITY_BOUND
     assert path.stat().st_size <= MAX_POLICY_BYTES
+
+
+def test_a_sequence_equals_step_after_step(model: CompactPolicy) -> None:
+    x = torch.rand(5, 3, model.config.feature, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        state, states = torch.zeros(3, model.config.memory), []
+        for one in x:
+            state = model.memory(one, state)
+            states.append(state)
+        torch.testing.assert_close(model.memory.sequence(x), torch.stack(states))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -92,3 +94,14 @@ def test_gymnasium_environment_by_id() -> None:
     assert (reward, terminated, truncated) == (0.0, False, False)
     assert info['scenario'].seed == 7
     env.close()
+
+
+def test_a_thing_of_another_size_is_that_much_larger_and_the_next_scene_is_not() -> None:
+    world = World(render=False)
+    plain = next(s for s in (sample(i) for i in range(50)) if s.goal.shape == 'cube')
+    large = replace(plain, objects=tuple(replace(o, size=1.2) for o in plain.objects))
+    geom = world.model.body(f'object{plain.goal_index}_cube').geomadr[0]
+    for scenario, half in ((plain, 0.1), (large, 0.12), (plain, 0.1)):
+        world.load(scenario)
+        np.testing.assert_allclose(world.model.geom_size[geom], half)
+        assert world.model.geom_pos[geom][2] == pytest.approx(half)

@@ -16,7 +16,13 @@ from vla_nav.runtimes import load_policy
 from vla_nav.training.collect import collect
 from vla_nav.training.compact import SMOKE, begin_from, train_compact
 from vla_nav.training.dataset import Frames
-from vla_nav.training.imitation import ImitationConfig, learning_rate, load_checkpoint, train
+from vla_nav.training.imitation import (
+    ImitationConfig,
+    encode_fast,
+    learning_rate,
+    load_checkpoint,
+    train,
+)
 from vla_nav.training.instruction import InstructionEncoder, export_instruction
 
 
@@ -55,6 +61,15 @@ def test_the_other_instruction_has_labels_of_its_own(rollouts: Path) -> None:
     fields = Frames([rollouts]).fields
     assert not np.array_equal(fields['features'][:, 0], fields['features'][:, 1])
     assert not np.allclose(fields['chunks'][:, 0], fields['chunks'][:, 1])
+
+
+def test_fast_encoding_is_the_same_but_for_bfloat16(rollouts: Path) -> None:
+    torch.manual_seed(0)
+    model, drawn = CompactPolicy().eval(), Frames([rollouts]).batch(4, np.random.default_rng(0))
+    with torch.inference_mode():
+        exact = model.encode(drawn.image, drawn.features).feature
+        fast = encode_fast(model, drawn.image, drawn.features).feature
+    assert (exact - fast).abs().max() < 0.03 * exact.abs().max()
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:

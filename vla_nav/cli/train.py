@@ -31,21 +31,17 @@ def instruction(
 def compact(
     out: _Out = Path('models/compact'),
     work: Annotated[Path, typer.Option(help='Rollouts and checkpoints; a run that was cut off '
-                                       'goes on from here. Needs 12 GB.')] = Path('runs/train'),
+                                       'goes on from here. Needs 16 GB.')] = Path('runs/train'),
     reader: Annotated[Path, typer.Option('--instruction', help='A trained instruction.onnx.')]
     = Path('runs/instruction/instruction.onnx'),
     start: Annotated[Path | None, typer.Option(help='A bundle whose weights to begin from, '
                                                'instead of from nothing.')] = None,
     seed: _Seed = 0,
     workers: Annotated[int, typer.Option(min=1, help='Processes, one thread each.')] = 2,
-    memory_steps: Annotated[int, typer.Option(
-        min=0, help='Steps for the memory, after all else; about 4,000 are enough, 0 leaves it '
-        'out.')] = 0,
     smoke: Annotated[bool, typer.Option(help='A few steps only, to see that it runs.')] = False,
 ) -> None:
     """Imitate the expert, correct the policy where it drives (DAgger), add the memory."""
     from vla_nav.training.compact import SMOKE, Recipe, train_compact
 
-    recipe = replace(Recipe(), memory_steps=memory_steps)
-    train_compact(work, out, reader,
-                  replace(SMOKE if smoke else recipe, seed=seed, workers=workers), start)
+    recipe = replace(SMOKE if smoke else Recipe(), seed=seed, workers=workers)
+    train_compact(work, out, reader, recipe, start)

@@ -99,6 +99,23 @@ class _Memory(nn.Module):
         fresh = torch.tanh(self.fresh_input(x) + reset * self.fresh_state(state))
         return keep * state + (1 - keep) * fresh
 
+    def sequence(self, x: Tensor) -> Tensor:
+        """Return the states [T, B, size] after each of the inputs [T, B, inputs], from zero.
+
+        The same as T calls; what does not depend on the state is computed for all T at once.
+        """
+        inputs = x.shape[2]
+        gates_x = functional.linear(x, self.gates.weight[:, :inputs], self.gates.bias)
+        fresh_x = self.fresh_input(x)
+        weight = self.gates.weight[:, inputs:]
+        state = x.new_zeros(x.shape[1], self.fresh_state.out_features)
+        states = []
+        for gate, fresh in zip(gates_x, fresh_x):
+            reset, keep = torch.sigmoid(gate + functional.linear(state, weight)).chunk(2, 1)
+            state = torch.lerp(torch.tanh(fresh + reset * self.fresh_state(state)), state, keep)
+            states.append(state)
+        return torch.stack(states)
+
 
 class CompactPolicy(nn.Module):
     """Image, instruction features and state in; normalised chunk, arrival and state out."""
@@ -143,7 +160,10 @@ class CompactPolicy(nn.Module):
 
     def encode(self, image: Tensor, instruction: Tensor) -> Encoded:
         """Encode images uint8 [B, H, W, 3] and instruction features [B, 13], one frame each."""
-        c = self.config
+        return self.attend(*self.convolve(image, instruction), instruction)
+
+    def convolve(self, image: Tensor, instruction: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the fine map [B, C, H/4, W/4] and the coarse one [B, D, H/16, W/16]."""
         text = self.text(instruction)
         pixels = image.permute(0, 3, 1, 2).float() * (1 / 64.0) - 2.0
         x = self.fine[0](pixels, text) + self.place
@@ -152,6 +172,12 @@ class CompactPolicy(nn.Module):
         y = x
         for conv in self.coarse:
             y = conv(y, text)
+        return x, y
+
+    def attend(self, x: Tensor, y: Tensor, instruction: Tensor) -> Encoded:
+        """Return what the maps of :meth:`convolve` tell about the instruction."""
+        c = self.config
+        text = self.text(instruction)
         seen = functional.relu(self.squeeze(y)).flatten(1)
         query = self.query(text) + self.context_query(self.context(seen))
         keys = self.keys(x).flatten(2)  # [B, key, cells]

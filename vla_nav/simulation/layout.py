@@ -31,7 +31,8 @@ class Block:
 class Thing:
     """An object that can be a goal: its kind, shape variant, colour and position.
 
-    ``colour`` is a colour word, or None where the tint has no name in the vocabulary.
+    ``colour`` is a colour word, or None where the tint has no name in the vocabulary; ``size``
+    scales the shape.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Thing:
     rgb: tuple[float, float, float]
     x: float
     y: float
+    size: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,9 @@ class World:
                                if self.model.geom_bodyid[g] == body
                                and self.model.geom_rgba[g][0] > 0.5]
                         for name, body in self._ids.items() if name.startswith('object')}
+        model = self.model
+        self._unscaled = [(a, a.copy()) for a in (model.geom_size, model.geom_pos,
+                                                  model.geom_rbound, model.geom_aabb)]
         self._robot_geom = self.model.geom('robot').id
         self._person_geoms = {self.model.geom(n).id for n in ('person', 'person_head')}
         self._camera = self.model.camera('camera').id
@@ -67,6 +70,7 @@ class World:
             assert thing.shape in SHAPES
             name = f'object{i}_{thing.shape}'
             self._move(name, thing.x, thing.y)
+            self._scale(name, thing.size)
             for geom in self._tinted[name]:
                 model.geom_rgba[geom] = (*thing.rgb, 1.0)
         if scenario.landmark:
@@ -90,6 +94,15 @@ class World:
         self.data.mocap_pos[mocap] = (x, y, z)
         self.data.mocap_quat[mocap] = (math.cos(yaw / 2), 0, 0, math.sin(yaw / 2))
         self._show(body, True)
+
+    def _scale(self, body: str, factor: float) -> None:
+        """Scale the geoms of a body from their size in the model; meshes keep theirs."""
+        for geom in range(self.model.ngeom):
+            if self.model.geom_bodyid[geom] != self._ids[body]:
+                continue
+            if self.model.geom_type[geom] != mujoco.mjtGeom.mjGEOM_MESH:
+                for values, unscaled in self._unscaled:
+                    values[geom] = unscaled[geom] * factor
 
     def _place_block(self, name: str, block: Block) -> None:
         geom = self.model.geom(name).id

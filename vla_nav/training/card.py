@@ -52,8 +52,8 @@ def write_card(directory: Path, config: BundleConfig) -> None:
     training: dict[str, Any] = config.training
     recipe = training['recipe']
     ranges = [f'1000–{999 + recipe["expert_episodes"]:,} (expert)']
-    ranges += [f'{i * 10_000:,}–{i * 10_000 + n - 1:,} (policy)'
-               for i, (n, _) in enumerate(recipe['rounds'], 1)]
+    ranges += [f'{i * 10_000:,}–{i * 10_000 + one["episodes"] - 1:,} (policy)'
+               for i, one in enumerate(recipe['rounds'], 1)]
     sizes = {key: f'{(directory / file.name).stat().st_size:,}'
              for key, file in config.files if file is not None}
     rounds = recipe['rounds']
@@ -62,9 +62,9 @@ def write_card(directory: Path, config: BundleConfig) -> None:
         **sizes, width=config.image.width, height=config.image.height,
         parameters=training['parameters'], parity=training['parity'],
         command=training['command'], frames=training['frames'],
-        episodes=recipe['expert_episodes'] + sum(n for n, _ in rounds),
+        episodes=recipe['expert_episodes'] + sum(one['episodes'] for one in rounds),
         version=training['scenario_version'], seeds=', '.join(ranges),
-        steps=recipe['expert_steps'] + sum(s for _, s in rounds),
+        steps=recipe['expert_steps'] + sum(one['steps'] for one in rounds),
         batch=128 * recipe['workers'], memory=(
             f', then {recipe["memory_steps"]:,} steps for the memory' if recipe['memory_steps']
             else '; the memory is there but not trained, so that it decides by single pictures'),

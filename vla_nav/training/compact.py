@@ -28,27 +28,37 @@ from vla_nav.training.memory import MemoryConfig, encode_all, train_memory
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """Numbers of the recipe; ``rounds`` holds (episodes driven by the policy, steps after).
+class Round:
+    """One round of DAgger: a policy drives, then all that was driven is imitated."""
 
-    Without ``memory_steps`` the memory stays at its start, where it changes nothing.
-    """
-
-    expert_episodes: int = 1600
-    expert_steps: int = 2600
-    rounds: tuple[tuple[int, int], ...] = ((500, 1000), (500, 1000), (500, 1500))
-    decay_steps: int = 1500
+    episodes: int
+    steps: int
+    # How long the driver's memory trains first; without, it drives by single pictures.
     memory_steps: int = 0
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Numbers of the recipe; without ``memory_steps`` the memory changes nothing."""
+
+    expert_episodes: int = 1000
+    expert_steps: int = 2000
+    rounds: tuple[Round, ...] = (
+        Round(400, 1500), Round(400, 1500), Round(500, 2000, 1500), Round(500, 2000, 1500),
+        Round(500, 2000, 1500), Round(400, 2500, 1500))
+    decay_steps: int = 3000
+    memory_steps: int = 4000
     seed: int = 0
     workers: int = 2
 
     @property
     def total_steps(self) -> int:
         """Return the number of imitation steps."""
-        return self.expert_steps + sum(steps for _, steps in self.rounds)
+        return self.expert_steps + sum(one.steps for one in self.rounds)
 
 
-SMOKE = Recipe(expert_episodes=4, expert_steps=2, rounds=((2, 2),), decay_steps=2, memory_steps=2)
+SMOKE = Recipe(expert_episodes=4, expert_steps=2, rounds=(Round(2, 2, 2),), decay_steps=2,
+               memory_steps=2)
 
 
 def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Recipe(),
@@ -67,28 +77,32 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
     collect(data[0], 1000, recipe.expert_episodes, workers=recipe.workers)
     step = recipe.expert_steps
     _imitate(data, checkpoint, 0, step, recipe)
-    for number, (episodes, steps) in enumerate(recipe.rounds, 1):
+    for number, one in enumerate(recipe.rounds, 1):
         driver = work / f'round{number}.onnx'
         if not driver.exists():
-            export_policy(_averaged(checkpoint), driver)
+            export_policy(_with_memory(checkpoint, data, one.memory_steps, recipe)[0], driver)
         data.append(work / 'data' / f'round{number}')
-        collect(data[-1], number * 10_000, episodes, driver, workers=recipe.workers)
-        _imitate(data, checkpoint, step, step + steps, recipe)
-        step += steps
-    model = _averaged(checkpoint)
-    frames = Frames(data)
-    memory = {}
-    if recipe.memory_steps:
-        memory = train_memory(model, frames, encode_all(model, frames),
-                              MemoryConfig(steps=recipe.memory_steps, seed=recipe.seed))
+        ends = collect(data[-1], number * 10_000, one.episodes, driver, workers=recipe.workers)
+        print(f'round {number}: {ends}', flush=True)
+        _imitate(data, checkpoint, step, step + one.steps, recipe)
+        step += one.steps
+    model, memory = _with_memory(checkpoint, data, recipe.memory_steps, recipe)
     config = write_bundle(model, instruction, out, 'compact', {
-        'command': f'vla-nav train compact --seed {recipe.seed} --workers {recipe.workers}'
-                   f' --memory-steps {recipe.memory_steps}',
+        'command': f'vla-nav train compact --seed {recipe.seed} --workers {recipe.workers}',
         'recipe': json.loads(json.dumps(asdict(recipe))), 'scenario_version': SCENARIO_VERSION,
-        'frames': len(frames), 'memory': memory, 'parameters': _count(model),
+        'frames': len(Frames(data)), 'memory': memory, 'parameters': _count(model),
         'minutes': round((time.time() - started) / 60, 1),
         'peak_memory_gib': peak_memory_gib()})
     write_card(out, config)
+
+
+def _with_memory(checkpoint: Path, data: list[Path], steps: int,
+                 recipe: Recipe) -> tuple[CompactPolicy, dict[str, float]]:
+    model, frames = _averaged(checkpoint), Frames(data)
+    if not steps:
+        return model, {}
+    return model, train_memory(model, frames, encode_all(model, frames),
+                               MemoryConfig(steps=steps, seed=recipe.seed))
 
 
 def begin_from(bundle: Path, checkpoint: Path) -> None:

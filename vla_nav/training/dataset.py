@@ -12,6 +12,7 @@ from torch import Tensor
 
 _MIRROR = np.array([1, 0, 2, 4, 3, *range(5, 13)])  # features with left and right exchanged
 _MIRROR_AXES = np.array([1.0, -1.0, -1.0], np.float32)
+_HUE_TURN = np.pi / 6
 _SMALL = ('features', 'chunks', 'points', 'stage', 'arrived', 'episode', 'family')
 
 
@@ -25,6 +26,18 @@ class Batch:
     points: Tensor
     stage: Tensor
     arrived: Tensor
+
+
+def hue_rotation(angle: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return matrices [B, 3, 3] that turn the hue of RGB columns by ``angle`` [B] radians.
+
+    A rotation about the grey axis: greys stay, and light that scales a colour commutes with it.
+    """
+    cos, third = np.cos(angle)[:, None, None], 1 / 3
+    sin = np.sin(angle)[:, None, None] * 3 ** -0.5
+    cross = np.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]])
+    matrix: NDArray[np.float64] = cos * np.eye(3) + (1 - cos) * third + sin * cross
+    return matrix
 
 
 class Frames:
@@ -77,10 +90,17 @@ class Frames:
         points[mirror, :, 0] = (1 - points[mirror, :, 0]) * points[mirror, :, 2]
         features = np.where(mirror[:, None], features[:, _MIRROR], features)
         image[torch.from_numpy(mirror)] = image[torch.from_numpy(mirror)].flip(2)
-        gain = rng.uniform(0.8, 1.2, (size, 1, 1, 1)) * rng.uniform(0.94, 1.06, (size, 1, 1, 3))
-        shift = rng.uniform(-15, 15, (size, 1, 1, 1))
-        image.mul_(torch.from_numpy(gain.astype(np.float32)))
-        image.add_(torch.from_numpy(shift.astype(np.float32))).clamp_(0, 255)
+        # Hues turn in picture and instruction together, so that any hue can be asked for.
+        turn = hue_rotation(rng.uniform(-_HUE_TURN, _HUE_TURN, size) * (rng.random(size) < 0.5))
+        coloured = features[:, 9] > 0
+        features[coloured, 10:] = np.clip(
+            np.einsum('bij,bj->bi', turn[coloured], features[coloured, 10:]), 0, 1)
+        gain = rng.uniform(0.8, 1.2, (size, 1, 1)) * rng.uniform(0.94, 1.06, (size, 3, 1)) * turn
+        shift = rng.uniform(-15, 15, (size, 1, 1))
+        pixels = torch.baddbmm(
+            torch.from_numpy(shift.astype(np.float32)), image.view(size, -1, 3),
+            torch.from_numpy(gain.astype(np.float32)).transpose(1, 2))
+        image = pixels.clamp_(0, 255).view_as(image)
         return Batch(image, torch.from_numpy(features), torch.from_numpy(chunk),
                      torch.from_numpy(points), torch.from_numpy(part['stage']),
                      torch.from_numpy(part['arrived']))

@@ -23,6 +23,8 @@ from vla_nav.training.dataset import Batch, Frames
 # The first rows of a chunk are what is mostly driven.
 ROW_WEIGHTS = torch.tensor([1.5, 1.4, 1.2, 1.0, 0.9, 0.8, 0.7, 0.5])
 _AVERAGE = 0.995
+_HAS_BFLOAT16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() and \
+    torch.cpu._is_avx512_bf16_supported()
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
                 group['lr'] = learning_rate(step, config)
             rng = np.random.default_rng([config.seed, step, rank])
             batch = frames.batch(config.batch, rng)
-            encoded = model.encode(batch.image, batch.features)
+            encoded = encode_fast(model, batch.image, batch.features)
             chunk, arrive = model.head(encoded.feature,
                                        torch.zeros(config.batch, model.config.memory))
             parts = losses(encoded, chunk, arrive, batch, model.config)
@@ -135,6 +137,16 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
                       flush=True)
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+def encode_fast(model: CompactPolicy, image: Tensor, features: Tensor) -> Encoded:
+    """Encode with bfloat16 convolutions where the processor has them: half of the time.
+
+    Where things are is computed in float32: a bfloat16 coordinate would be a pixel off.
+    """
+    with torch.autocast('cpu', torch.bfloat16, enabled=_HAS_BFLOAT16):
+        x, y = model.convolve(image, features)
+    return model.attend(x.float(), y.float(), features)
 
 
 def trained_parameters(model: CompactPolicy) -> list[torch.nn.Parameter]:

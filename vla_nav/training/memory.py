@@ -10,22 +10,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.progress import track
 from torch.nn import functional
 
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.training.dataset import Frames
-from vla_nav.training.imitation import chunk_error
+from vla_nav.training.imitation import chunk_error, encode_fast
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """Sequences of ``length`` frames, begun anywhere in an episode with an empty memory."""
+    """Sequences of up to ``length`` frames, half of them from the start of an episode."""
 
-    steps: int = 4000
+    steps: int = 3000
     batch: int = 48
-    length: int = 40
-    rate: float = 1e-3
+    length: int = 96
+    rate: float = 1.5e-3
     seed: int = 0
 
 
@@ -38,7 +39,7 @@ def encode_all(model: CompactPolicy, frames: Frames, size: int = 256) -> torch.T
             indices = np.arange(start, min(start + size, len(frames)))
             image = torch.from_numpy(frames.images(indices))
             text = torch.from_numpy(frames.fields['features'][indices, 0])
-            out[start:start + size] = model.encode(image, text).feature.half()
+            out[start:start + size] = encode_fast(model, image, text).feature.half()
     return out
 
 
@@ -55,24 +56,21 @@ def train_memory(model: CompactPolicy, frames: Frames, features: torch.Tensor,
     optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.rate, total_steps=config.steps, pct_start=0.1)
-    starts = _starts(frames.fields['episode'], config.length)
     chunks = torch.from_numpy(frames.fields['chunks'][:, 0])
     arrived = torch.from_numpy(frames.fields['arrived'][:, 0])
+    episode = frames.fields['episode']
+    bounds = np.flatnonzero(np.diff(episode, prepend=-1, append=-1))
     values = []
     model.train()
     for _ in track(range(config.steps), 'memory'):
-        first = torch.from_numpy(rng.choice(starts, config.batch))
-        state = torch.zeros(config.batch, model.config.memory)
-        loss = torch.zeros(())
-        for t in range(config.length):
-            at = first + t
-            feature = features[at].float()
-            state = model.memory(feature, state)
-            chunk, arrive = model.head(feature, state)
-            loss = loss + chunk_error(chunk, chunks[at]).mean() \
-                + 0.1 * functional.binary_cross_entropy_with_logits(
-                    arrive[:, 0], arrived[at])
-        loss = loss / config.length
+        at, valid = _sequences(bounds, config, rng)
+        feature = features[at].float()
+        states = model.memory.sequence(feature)
+        chunk, arrive = model.head(feature.flatten(0, 1), states.flatten(0, 1))
+        at, valid = at.flatten(), valid.flatten()
+        loss = chunk_error(chunk[valid], chunks[at[valid]]).mean() \
+            + 0.1 * functional.binary_cross_entropy_with_logits(
+                arrive[valid, 0], arrived[at[valid]])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -84,7 +82,15 @@ def train_memory(model: CompactPolicy, frames: Frames, features: torch.Tensor,
             'last_loss': float(np.mean(values[-tenth:]))}
 
 
-def _starts(episode: np.ndarray, length: int) -> np.ndarray:
-    """Return the frames from which ``length`` frames of one episode follow."""
-    index = np.arange(len(episode) - length + 1)
-    return index[episode[index] == episode[index + length - 1]]
+def _sequences(bounds: NDArray[np.int64], config: MemoryConfig,
+               rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+    """Draw frames [T, B], and which of them are before their episode's end [T, B].
+
+    ``bounds`` holds the first frame of each episode and the end of the last.
+    """
+    chosen = rng.integers(len(bounds) - 1, size=config.batch)
+    first, end = bounds[chosen], bounds[chosen + 1]
+    anywhere = rng.integers(first, np.maximum(end - 16, first + 1))
+    start = np.where(rng.random(config.batch) < 0.5, first, anywhere)
+    at = start + np.arange(config.length)[:, None]
+    return (torch.from_numpy(np.minimum(at, end - 1)), torch.from_numpy(at < end))

@@ -6,7 +6,7 @@ the same scene (the other side, another object): the picture alone then never te
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ IMAGE_HEIGHT, IMAGE_WIDTH = 96, 128
 CHUNK = 8
 MAX_STEPS = 420
 _TAKE_OVER_M = 0.03
+_THING_SIZES = (0.8, 1.2)
 
 
 @dataclass
@@ -126,6 +127,14 @@ def other_task(scenario: Scenario, rng: np.random.Generator) -> Scenario:
     return scenario
 
 
+def resize_things(scenario: Scenario, rng: np.random.Generator) -> Scenario:
+    """Return the scene with things of other sizes: what has no name may have any."""
+    low, high = _THING_SIZES
+    return replace(scenario, objects=tuple(
+        replace(o, size=float(rng.uniform(low, high))) if o.kind == 'thing' else o
+        for o in scenario.objects))
+
+
 class Labeller:
     """The expert's labels for one instruction in the world's scene."""
 
@@ -157,12 +166,13 @@ class Labeller:
 def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
     """Drive one training episode, append its frames to ``out``, and return how it ended.
 
+    That is the judge's reason, "steps", or "rescued" where the expert had to take over.
     Without a session the expert drives, now and then pushed off its way by bursts of noise, so
     that recovery is in the data; with one, the policy drives (DAgger: Ross, Gordon and Bagnell
     2011, arXiv:1011.0686).
     """
     rng = np.random.default_rng([11, seed, session is not None])
-    scenario = sample(seed, pick_cell(seed), 'train', tints=True)
+    scenario = resize_things(sample(seed, pick_cell(seed), 'train', tints=True), rng)
     world.load(scenario)
     judge = Judge(world)
     labellers = [Labeller(world, scenario), Labeller(world, other_task(scenario, rng))]
@@ -203,4 +213,4 @@ def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
         judge.update(world)
         if judge.done:
             break
-    return judge.reason or 'steps'
+    return 'rescued' if rescue >= 0 else judge.reason or 'steps'
