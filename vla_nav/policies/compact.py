@@ -162,29 +162,29 @@ class CompactPolicy(nn.Module):
         """Encode images uint8 [B, H, W, 3] and instruction features [B, 13], one frame each."""
         return self.attend(*self.convolve(image, instruction), instruction)
 
-    def convolve(self, image: Tensor, instruction: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the fine map [B, C, H/4, W/4] and the coarse one [B, D, H/16, W/16]."""
+    def convolve(self, image: Tensor, instruction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return cells [B, C, h * w], their keys [B, key, h * w], the coarse map [B, flat]."""
         text = self.text(instruction)
         pixels = image.permute(0, 3, 1, 2).float() * (1 / 64.0) - 2.0
-        x = self.fine[0](pixels, text) + self.place
+        x = self.fine[0](pixels, text)
+        x = x + self.place.to(x.dtype)
         for conv in self.fine[1:]:
             x = conv(x, text)
         y = x
         for conv in self.coarse:
             y = conv(y, text)
-        return x, y
+        seen = functional.relu(self.squeeze(y)).flatten(1)
+        return x.flatten(2), self.keys(x).flatten(2), seen
 
-    def attend(self, x: Tensor, y: Tensor, instruction: Tensor) -> Encoded:
+    def attend(self, cells: Tensor, keys: Tensor, seen: Tensor, instruction: Tensor) -> Encoded:
         """Return what the maps of :meth:`convolve` tell about the instruction."""
         c = self.config
-        text = self.text(instruction)
-        seen = functional.relu(self.squeeze(y)).flatten(1)
+        text, seen = self.text(instruction), seen.float()
         query = self.query(text) + self.context_query(self.context(seen))
-        keys = self.keys(x).flatten(2)  # [B, key, cells]
-        scores = query.view(-1, c.queries, c.key) @ keys * c.key ** -0.5
+        scores = (query.view(-1, c.queries, c.key).to(keys.dtype) @ keys).float() * c.key ** -0.5
         look = scores.softmax(-1)  # [B, queries, cells]
         where = look @ self.grid
-        what = look @ x.flatten(2).transpose(1, 2)
+        what = (look.to(cells.dtype) @ cells.transpose(1, 2)).float()
         point_logits = torch.cat([self.absent(text)[:, :, None], scores[:, :2]], 2)
         absent = point_logits.softmax(-1)[:, :, 0]
         feature = functional.relu(self.mix(torch.cat(

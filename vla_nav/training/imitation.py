@@ -145,8 +145,8 @@ def encode_fast(model: CompactPolicy, image: Tensor, features: Tensor) -> Encode
     Where things are is computed in float32: a bfloat16 coordinate would be a pixel off.
     """
     with torch.autocast('cpu', torch.bfloat16, enabled=_HAS_BFLOAT16):
-        x, y = model.convolve(image, features)
-    return model.attend(x.float(), y.float(), features)
+        maps = model.convolve(image, features)
+    return model.attend(*maps, features)
 
 
 def trained_parameters(model: CompactPolicy) -> list[torch.nn.Parameter]:
