@@ -34,3 +34,10 @@ def test_installing_without_apt_names_what_to_do(monkeypatch):
 
 def test_a_back_end_that_is_not_there_does_not_work():
     assert not gl.works('nonsense')
+
+
+def test_missing_mujoco_is_not_taken_for_a_missing_driver(monkeypatch):
+    monkeypatch.setenv('MUJOCO_GL', '')
+    monkeypatch.setattr(gl.importlib.util, 'find_spec', lambda name: None)
+    with pytest.raises(gl.NoGl, match='pip install mujoco'):
+        gl.ensure_gl()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -46,6 +47,8 @@ def ensure_gl() -> str:
     chosen = os.environ.get('MUJOCO_GL')
     if chosen:
         return chosen
+    if importlib.util.find_spec('mujoco') is None:
+        raise NoGl(f'{sys.executable} has no MuJoCo; install it with: pip install mujoco')
     for back_end in BACK_ENDS:
         if works(back_end):
             os.environ['MUJOCO_GL'] = back_end
