@@ -1,0 +1,126 @@
+"""The VLA family: backbones that see and read, a fusion, a head that remembers, a predictor."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from vla_nav.policies.config import ConfigError, FamilyConfig, load_preset
+from vla_nav.policies.fusion import Fusion, Piece
+from vla_nav.policies.heads import Predictor, build_head
+from vla_nav.policies.instructions import Instructions
+from vla_nav.policies.small import SmallConv, SmallVlm
+
+__all__ = ['ConfigError', 'FamilyConfig', 'FamilyPolicy', 'Instructions', 'load_preset']
+
+Weights = Literal['pretrained', 'random']
+
+
+class FamilyPolicy(nn.Module):
+    """One member of the family.
+
+    ``encode`` gives one feature a frame, ``act`` decides over a sequence of them. With frozen
+    backbones that hold nothing trainable (:attr:`cacheable`) features need computing only once.
+    """
+
+    def __init__(self, config: FamilyConfig, weights: Weights = 'pretrained') -> None:
+        """Build the network; ``pretrained`` loads the published backbones, ``random`` does not.
+
+        Raises ConfigError, and WeightsError where a published checkpoint is not at hand.
+        """
+        super().__init__()
+        self.config = config
+        self.backbones = nn.ModuleDict(_backbones(config, weights))
+        self.pieces: tuple[Piece, ...] = tuple(
+            piece for part in self.backbones.values() for piece in _pieces(part))
+        self.fusion = Fusion(self.pieces, config.backbone.resampler, config.fusion)
+        self.head = build_head(config.fusion.size, config.head, config.window)
+        self.predictor = Predictor(config.head.hidden, config.head.predictor,
+                                   config.action.chunk, config.action.space.size)
+
+    @property
+    def feature_size(self) -> int:
+        """Return F, the size of one frame's feature."""
+        return sum(piece.size for piece in self.pieces)
+
+    @property
+    def state_size(self) -> int:
+        """Return S, the size of the memory; 0 where there is none."""
+        return self.head.state_size
+
+    @property
+    def cacheable(self) -> bool:
+        """Return whether nothing trains in ``encode``, so that its results can be kept."""
+        return not any(p.requires_grad for p in self.backbones.parameters())
+
+    def trainable(self) -> list[nn.Parameter]:
+        """Return the parameters that learn."""
+        return [p for p in self.parameters() if p.requires_grad]
+
+    def encode(self, images: Tensor, instructions: Instructions) -> Tensor:
+        """Return features float32 [B, F] of pictures uint8 [B, H, W, 3], one instruction each."""
+        size = (self.config.backbone.height, self.config.backbone.width, 3)
+        if images.dtype != torch.uint8 or images.shape[1:] != size:
+            raise ValueError(f'expected uint8 pictures [B, {size[0]}, {size[1]}, 3], got '
+                             f'{images.dtype} {list(images.shape)}')
+        if len(images) != len(instructions):
+            raise ValueError(f'{len(images)} pictures for {len(instructions)} instructions')
+        return torch.cat([part(images, instructions).float()
+                          for part in self.backbones.values()], 1)
+
+    def initial_state(self, batch: int) -> Tensor:
+        """Return the memory of nothing, float32 [batch, S]."""
+        return self.head.initial_state(batch, next(self.predictor.parameters()))
+
+    def act(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return chunks [B, T, K, A] and the memory [B, S] after features [B, T, F].
+
+        Normalised actions; not clamped, so that a loss has a gradient outside of [-1, 1] too.
+        """
+        seen, state = self.head(self.fusion(features), state)
+        return self.predictor(seen), state
+
+    def forward(self, images: Tensor, instructions: Instructions,
+                state: Tensor) -> tuple[Tensor, Tensor]:
+        """Run one step: (chunk [B, K, A], memory [B, S])."""
+        chunks, state = self.act(self.encode(images, instructions)[:, None], state)
+        return chunks[:, 0], state
+
+    def train(self, mode: bool = True) -> FamilyPolicy:
+        """Set the mode; what is frozen stays as it runs on the robot."""
+        super().train(mode)
+        for part in self.backbones.values():
+            if not any(p.requires_grad for p in part.parameters()):
+                part.eval()
+        return self
+
+    def fingerprint(self) -> str:
+        """Return the SHA-256 of the backbones: names, shapes and values of their weights."""
+        digest = hashlib.sha256()
+        for name, value in sorted(self.backbones.state_dict().items()):
+            digest.update(f'{name} {value.dtype} {list(value.shape)}\n'.encode())
+            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
+
+
+def _backbones(config: FamilyConfig, weights: Weights) -> dict[str, nn.Module]:
+    b = config.backbone
+    found: dict[str, nn.Module] = {}
+    if b.kosmos2:
+        from vla_nav.policies.kosmos2 import Kosmos2Backbone
+        found['kosmos2'] = Kosmos2Backbone(b.kosmos2, b, weights)
+    if b.clip:
+        from vla_nav.policies.clip import ClipBackbone
+        found['clip'] = ClipBackbone(b.clip, b, weights)
+    if b.small_vlm:
+        found['small_vlm'] = SmallVlm(b.small_vlm, b.height, b.width)
+    if b.small_conv:
+        found['small_conv'] = SmallConv(b.small_conv, b.height, b.width, bool(b.resampler))
+    return found
+
+
+def _pieces(part: Any) -> tuple[Piece, ...]:
+    return part.pieces  # type: ignore[no-any-return]
