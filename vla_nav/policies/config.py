@@ -149,20 +149,40 @@ class ActionConfig(_Strict):
 
 
 class TrainConfig(_Strict):
-    """The recipe; how it is carried out is in :mod:`vla_nav.training.family`."""
+    """The recipe; how it is carried out is in :mod:`vla_nav.training.family`.
+
+    ``batch``: windows a step, over all processes, in ``accumulate`` parts one after the other.
+    ``warm_up``: share of all steps. ``stride_s``: time between windows, by default their length.
+    ``rate_hz``: of recordings without stamps. ``augment``: strength of the changes of light, of
+    which a feature cache keeps ``lights`` a picture. ``patience``: epochs without a better
+    validation loss until the training stops. ``workers``: processes that read pictures.
+    """
 
     epochs: _Size = 10
     batch: _Size = 4
+    accumulate: _Size = 1
     lr: float = Field(1e-4, gt=0)
+    warm_up: float = Field(0.03, ge=0, lt=1)
+    schedule: Literal['cosine', 'constant'] = 'cosine'
     weight_decay: float = Field(0.0, ge=0)
     clip_norm: float | None = Field(None, gt=0)
     loss: Literal['huber', 'mse', 'l1'] = 'huber'
     huber_beta: float = Field(0.4, gt=0)
     precision: Literal['no', 'fp16', 'bf16'] = 'no'
     gradient_checkpointing: bool = False
-    accumulate: _Size = 1
+    deterministic: bool = False
     patience: int | None = Field(None, ge=1)
     seed: int = Field(0, ge=0)
+    stride_s: float | None = Field(None, gt=0)
+    rate_hz: float | None = Field(None, gt=0)
+    split_by: Literal['scenario', 'session', 'date'] = 'scenario'
+    validation_share: float = Field(0.1, gt=0, lt=0.5)
+    test_share: float = Field(0.1, ge=0, lt=0.5)
+    cache: bool = True
+    augment: float = Field(0.5, ge=0, le=3)
+    lights: _Size = 4
+    save_every: _Size = 500
+    workers: int = Field(0, ge=0)
 
 
 class FamilyConfig(_Strict):
