@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ _SMALL = ('features', 'chunks', 'points', 'stage', 'arrived', 'episode', 'family
 class Batch:
     """Frames with one of their two instructions each; shapes as in ``Rollouts``."""
 
-    image: Tensor  # float32 [B, H, W, 3], 0 to 255
+    image: Tensor  # uint8 [B, H, W, 3]
     features: Tensor
     chunk: Tensor
     points: Tensor
@@ -81,7 +82,7 @@ class Frames:
         which = rng.integers(2, size=size)
         part = {key: self.fields[key][indices, which]
                 for key in ('features', 'chunks', 'points', 'stage', 'arrived')}
-        image = torch.from_numpy(self.images(indices)).float()
+        images = self.images(indices)
         # Searching before the first gate turns left by convention: its mirror would be wrong.
         searching = (part['stage'] == 0) & (np.abs(part['chunks'][:, 0, :2]).sum(1) < 1e-3)
         mirror = (rng.random(size) < 0.5) & ~searching
@@ -89,18 +90,15 @@ class Frames:
         chunk[mirror] *= _MIRROR_AXES
         points[mirror, :, 0] = (1 - points[mirror, :, 0]) * points[mirror, :, 2]
         features = np.where(mirror[:, None], features[:, _MIRROR], features)
-        image[torch.from_numpy(mirror)] = image[torch.from_numpy(mirror)].flip(2)
         # Hues turn in picture and instruction together, so that any hue can be asked for.
         turn = hue_rotation(rng.uniform(-_HUE_TURN, _HUE_TURN, size) * (rng.random(size) < 0.5))
         coloured = features[:, 9] > 0
         features[coloured, 10:] = np.clip(
             np.einsum('bij,bj->bi', turn[coloured], features[coloured, 10:]), 0, 1)
         gain = rng.uniform(0.8, 1.2, (size, 1, 1)) * rng.uniform(0.94, 1.06, (size, 3, 1)) * turn
-        shift = rng.uniform(-15, 15, (size, 1, 1))
-        pixels = torch.baddbmm(
-            torch.from_numpy(shift.astype(np.float32)), image.view(size, -1, 3),
-            torch.from_numpy(gain.astype(np.float32)).transpose(1, 2))
-        image = pixels.clamp_(0, 255).view_as(image)
-        return Batch(image, torch.from_numpy(features), torch.from_numpy(chunk),
+        shift = rng.uniform(-15, 15, (size, 1, 1)) * np.ones((size, 3, 1))
+        for image, flip, matrix in zip(images, mirror, np.concatenate([gain, shift], 2)):
+            cv2.transform(image[:, ::-1].copy() if flip else image, matrix, dst=image)
+        return Batch(torch.from_numpy(images), torch.from_numpy(features), torch.from_numpy(chunk),
                      torch.from_numpy(points), torch.from_numpy(part['stage']),
                      torch.from_numpy(part['arrived']))
