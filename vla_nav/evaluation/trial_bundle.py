@@ -53,9 +53,9 @@ def write_trial_bundle(like: Path, directory: Path) -> Path:
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
     directory.mkdir(parents=True, exist_ok=True)
     onnx.save(model, directory / 'policy.onnx')
-    reader = directory / config.files.instruction.name
-    shutil.copyfile(like / config.files.instruction.name, reader)
-    files = BundleFiles(policy=BundleFile.of(directory / 'policy.onnx'),
-                        instruction=BundleFile.of(reader))
+    reader = None
+    if config.files.instruction is not None:
+        reader = BundleFile.of(Path(shutil.copy(like / config.files.instruction.name, directory)))
+    files = BundleFiles(policy=BundleFile.of(directory / 'policy.onnx'), instruction=reader)
     config.model_copy(update={'name': 'trial', 'files': files}).save(directory)
     return directory

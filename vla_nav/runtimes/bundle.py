@@ -7,9 +7,17 @@ import json
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vla_nav.contracts import PolicyError
+from vla_nav.language.tokenizer import normalise
 from vla_nav.spaces import ActionSpace
 
 FORMAT_VERSION: Final = 1
@@ -52,10 +60,13 @@ class BundleFile(_Strict):
 
 
 class BundleFiles(_Strict):
-    """The graphs that a robot needs, and the weights that training can resume from."""
+    """The graphs that a robot needs, and the weights that training can resume from.
+
+    A policy that knows one task only has ``phrases`` in its config in place of ``instruction``.
+    """
 
     policy: BundleFile
-    instruction: BundleFile
+    instruction: BundleFile | None = None
     model: BundleFile | None = None
 
 
@@ -73,6 +84,7 @@ class BundleConfig(_Strict):
     max_observation_age_s: float = Field(gt=0, allow_inf_nan=False)
     arrived_threshold: float = Field(gt=0, le=1, allow_inf_nan=False)
     files: BundleFiles
+    phrases: tuple[str, ...] = ()
     training: dict[str, Any] = Field(default_factory=dict)
 
     @field_validator('action_space')
@@ -80,6 +92,15 @@ class BundleConfig(_Strict):
     def _valid_space(cls, value: ActionSpaceConfig) -> ActionSpaceConfig:
         value.build()
         return value
+
+    @model_validator(mode='after')
+    def _one_way_to_read(self) -> BundleConfig:
+        if (self.files.instruction is None) != bool(self.phrases):
+            raise ValueError('either files.instruction reads what the policy is told, or phrases '
+                             'lists the ways to name its one task; give one of the two')
+        if not all(normalise(phrase) for phrase in self.phrases):
+            raise ValueError('a phrase is empty')
+        return self
 
     def save(self, directory: Path) -> Path:
         """Write ``config.json`` into the bundle's directory and return its path."""
@@ -110,7 +131,7 @@ def load_config(directory: Path) -> BundleConfig:
         return BundleConfig.model_validate(data)
     except ValidationError as error:
         problems = '; '.join(
-            f'{".".join(map(str, e["loc"]))} is {e["input"]!r:.80}: {e["msg"]}'
+            f'{".".join(map(str, e["loc"])) or "the whole"} is {e["input"]!r:.80}: {e["msg"]}'
             for e in error.errors())
         raise PolicyError(f'{path}: {problems}; correct the key or export the bundle '
                           'again') from None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from vla_nav.contracts import ActionChunk, Frame, PolicyError, PolicySpec
 from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.language.phrases import match_phrase
 from vla_nav.language.reader import InstructionReader
 from vla_nav.observations.preprocess import to_policy_image
 from vla_nav.runtimes.bundle import BundleConfig, load_config, read_file
@@ -35,8 +36,10 @@ class OnnxPolicy:
         self._session = open_session(read_file(directory, files.policy), self._source, provider,
                                      threads)
         _check_graph(self._session, self._config, self._source)
-        read_file(directory, files.instruction)  # compares the checksum
-        self._reader = InstructionReader(directory / files.instruction.name, threads)
+        self._reader: InstructionReader | None = None
+        if files.instruction is not None:
+            read_file(directory, files.instruction)  # compares the checksum
+            self._reader = InstructionReader(directory / files.instruction.name, threads)
         self._space = self._config.action_space.build()
         self._spec = PolicySpec(
             name=self._config.name, action_space=self._space,
@@ -45,7 +48,8 @@ class OnnxPolicy:
             max_observation_age_s=self._config.max_observation_age_s,
             arrived_threshold=self._config.arrived_threshold,
             provider=short_provider(self._session))
-        self._features: NDArray[np.float32] | None = None
+        # What the text says, as inputs of the graph; None while there is no instruction.
+        self._told: dict[str, NDArray[np.float32]] | None = None
         self.reset()
 
     @property
@@ -65,20 +69,25 @@ class OnnxPolicy:
         After a refusal there is no instruction, so that the old one is not carried on with. The
         memory belongs to the old task and is cleared too.
         """
-        self._features = None
+        self._told = None
         self.reset()
+        if self._reader is None:
+            phrase = match_phrase(text, self._config.phrases)
+            self._told = {}
+            return phrase
         reading = self._reader.read(text)
-        self._features = np.asarray(reading.features, np.float32).reshape(1, -1)
+        self._told = {'instruction': np.asarray(reading.features, np.float32).reshape(1, -1)}
         return reading.intent.describe()
 
     def act(self, frame: Frame) -> ActionChunk:
         """Return the chunk for this frame; raise PolicyError rather than invent one."""
-        if self._features is None:
+        if self._told is None:
             raise PolicyError('there is no instruction to follow: set one that is understood')
         if self._newest_ns is not None and frame.stamp_ns < self._newest_ns:
             self.reset()  # time went back: a new run, a looped video or a restarted simulator
         image = to_policy_image(frame.image, self._spec.image_height, self._spec.image_width)
-        actions, arrived, state = self._run(image)
+        actions, arrived, state = self._run({**self._told, 'image': image[None],
+                                             'state': self._state})
         if (self._committed_ns is None
                 or frame.stamp_ns - self._committed_ns >= _COMMIT_AFTER * self._spec.step_ns):
             self._state, self._committed_ns = state, frame.stamp_ns
@@ -86,11 +95,9 @@ class OnnxPolicy:
         return ActionChunk(self._space.denormalise(actions[0]), self._spec.step_ns,
                            frame.stamp_ns, float(np.clip(arrived[0, 0], 0.0, 1.0)))
 
-    def _run(self, image: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def _run(self, inputs: dict[str, Any]) -> list[NDArray[np.float32]]:
         try:
-            outputs = self._session.run(
-                ['actions', 'arrived', 'next_state'],
-                {'image': image[None], 'instruction': self._features, 'state': self._state})
+            outputs = self._session.run(['actions', 'arrived', 'next_state'], inputs)
         except Exception as error:  # ONNX Runtime's errors have no common base of their own
             raise PolicyError(f'{self._source}: the network failed to run: {error}') from error
         for name, value in zip(('actions', 'arrived', 'next_state'), outputs):
@@ -105,9 +112,10 @@ def _check_graph(session: Any, config: BundleConfig, source: str) -> None:
     """Raise PolicyError where the graph's inputs and outputs are not what the config says."""
     wanted_inputs = {
         'image': [1, config.image.height, config.image.width, 3],
-        'instruction': [1, FEATURE_SIZE],
         'state': [1, config.state_size],
     }
+    if config.files.instruction is not None:
+        wanted_inputs['instruction'] = [1, FEATURE_SIZE]
     wanted_outputs = {
         'actions': [1, config.chunk, len(config.action_space.names)],
         'arrived': [1, 1],
