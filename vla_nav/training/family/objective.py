@@ -1,0 +1,72 @@
+"""The loss of imitation over windows, and what a validation adds up."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from vla_nav.policies.config import TrainConfig
+from vla_nav.policies.family import FamilyPolicy, Instructions
+from vla_nav.training.family.steps import Batch
+
+
+class Sums(NamedTuple):
+    """Sums over the values (normalised actions) that count, and how many count.
+
+    ``loss`` and ``absolute`` errors over ``values``; ``first`` [A] absolute errors of each
+    chunk's first row over ``firsts`` [A].
+    """
+
+    loss: Tensor
+    absolute: Tensor
+    first: Tensor
+    values: Tensor
+    firsts: Tensor
+
+
+class Imitation(nn.Module):
+    """Policy and loss in one module, so that what wraps a network wraps both."""
+
+    def __init__(self, policy: FamilyPolicy, config: TrainConfig, cached: bool) -> None:
+        """Take pictures, or with ``cached`` features that :meth:`FamilyPolicy.encode` gave."""
+        super().__init__()
+        self.policy, self._config, self._cached = policy, config, cached
+
+    def forward(self, batch: Batch, instructions: Instructions,
+                state: Tensor | None = None) -> tuple[Sums, Tensor]:
+        """Return the sums over a batch of windows, and the memory behind them."""
+        if state is None:
+            state = self.policy.initial_state(len(batch.inputs))
+        features = batch.inputs if self._cached else self._encode(batch.inputs, instructions)
+        chunks, state = self.policy.act(features, state)
+        return sums(chunks.float(), batch, self._config), state
+
+    def _encode(self, images: Tensor, instructions: Instructions) -> Tensor:
+        if self._config.gradient_checkpointing and self.training and not self.policy.cacheable:
+            # A time step after the other, so that the activations of one only are ever there.
+            return torch.stack([
+                checkpoint(self.policy.encode, step, instructions, use_reentrant=False)
+                for step in images.unbind(1)], 1)
+        steps = images.shape[1]
+        rows = [row for row in range(len(images)) for _ in range(steps)]
+        return self.policy.encode(images.flatten(0, 1), instructions.select(rows)).unflatten(
+            0, (-1, steps))
+
+
+def sums(chunks: Tensor, batch: Batch, config: TrainConfig) -> Sums:
+    """Compare chunks [B, T, K, A] with the targets where the mask says that there is one."""
+    counts = batch.mask[..., None].to(chunks.dtype)
+    error = (chunks - batch.targets).abs()
+    loss = {
+        'huber': partial(functional.smooth_l1_loss, beta=config.huber_beta),
+        'mse': functional.mse_loss, 'l1': functional.l1_loss,
+    }[config.loss](chunks, batch.targets, reduction='none')
+    axes = chunks.shape[-1]
+    return Sums((loss * counts).sum(), (error * counts).sum().detach(),
+                (error * counts)[:, :, 0].sum((0, 1)).detach(), counts.sum() * axes,
+                counts[:, :, 0].sum((0, 1)).expand(axes))

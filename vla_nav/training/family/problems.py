@@ -1,0 +1,33 @@
+"""What goes wrong in a training, said with its remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+# What PyTorch says on a GPU, on a CPU, and when the allocator of the system refuses.
+_NO_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')
+
+
+class TrainingError(RuntimeError):
+    """A training cannot begin or go on; the message names the cause and the remedy."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether ``error`` means that the device or the machine has no memory left."""
+    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or (
+        isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY))
+
+
+@contextmanager
+def named_memory(remedy: str) -> Iterator[None]:
+    """Turn an exhausted memory into a :class:`TrainingError` that says what to change."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise TrainingError(f'out of memory: {first[:200]}\n  -> {remedy}') from error
