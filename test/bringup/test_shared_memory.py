@@ -13,20 +13,21 @@ VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 @pytest.fixture
 def segment(tmp_path):
     def make(name):
-        for path in (f'fastrtps_{name}', f'fastrtps_{name}_el', f'sem.fastrtps_{name}_mutex'):
+        for path in (name, f'{name}_el', f'sem.{name}_mutex'):
             (tmp_path / path).touch()
-        return tmp_path / f'fastrtps_{name}_el'
+        return tmp_path / f'{name}_el'
     return make
 
 
-def test_segments_that_nobody_holds_are_removed(segment, tmp_path):
-    segment('1234')
-    assert remove_stale_segments(tmp_path) == ['fastrtps_1234']
+@pytest.mark.parametrize('name', ['fastrtps_1234', 'fastdds_1234'])
+def test_segments_that_nobody_holds_are_removed(segment, tmp_path, name):
+    segment(name)
+    assert remove_stale_segments(tmp_path) == [name]
     assert not list(tmp_path.iterdir())
 
 
 def test_segments_of_a_living_process_stay(segment, tmp_path):
-    with segment('1234').open('rb+') as lock:
+    with segment('fastrtps_1234').open('rb+') as lock:
         fcntl.flock(lock, fcntl.LOCK_SH)
         assert remove_stale_segments(tmp_path) == []
         assert len(list(tmp_path.iterdir())) == 3

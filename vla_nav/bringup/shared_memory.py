@@ -10,6 +10,7 @@ from vla_nav.bringup.share import share_directory
 
 SHM = Path('/dev/shm')
 _LOCKS = ('_el', '_sl')
+_PREFIXES = ('fastrtps', 'fastdds')  # of Fast DDS 2 (to Jazzy) and 3 (from Kilted)
 _PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
 
 
@@ -46,7 +47,7 @@ def stale_segments(directory: Path = SHM) -> list[Path]:
     """
     mapped = _mapped(directory)
     stale = []
-    for segment in sorted(directory.glob('fastrtps_*')):
+    for segment in sorted(path for one in _PREFIXES for path in directory.glob(f'{one}_*')):
         if segment.name.endswith(_LOCKS) or not _is_ours(segment):
             continue
         locks = _locks(segment)
