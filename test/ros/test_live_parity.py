@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 from bundles import write_bundle
+from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Path as PathMessage
 from rclpy.serialization import serialize_message
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
@@ -17,12 +18,15 @@ from rosbags.typesys import Stores, get_typestore
 from sensor_msgs.msg import CompressedImage, Image
 
 from vla_nav.contracts import Frame
+from vla_nav.episodes.from_bag import episodes_from_bag
 from vla_nav.episodes.readers import open_episode
 from vla_nav.episodes.schema import Episode, JpegPictures
 from vla_nav.episodes.store import EpisodeRef, write_episode
 from vla_nav.nodes.chunk_path import chunk_path
 from vla_nav.nodes.running import COMMAND, SENSOR
 from vla_nav.observations.messages import frame_from_message
+from vla_nav.observations.translation import Translation
+from vla_nav.recording.bag import Bag
 from vla_nav.runtimes import load_policy
 
 _INSTRUCTION = 'go round the box on its left and stop at the red ball'
@@ -93,6 +97,32 @@ def _from_bag(tmp_path, messages) -> list:
         return [store.deserialize_cdr(raw, kind) for _, _, raw in reader.messages()]
 
 
+def _converted(tmp_path, messages, height, width) -> list[Frame]:
+    """Return the frames of the episodes that the converter makes of a robot's bag."""
+    topic = '/camera/image_raw' + ('/compressed' if hasattr(messages[0], 'format') else '')
+    bag = Bag(tmp_path / 'recorded')
+    for index, message in enumerate(messages):
+        kind = type(message).__name__
+        bag.add(topic, f'sensor_msgs/msg/{kind}', serialize_message(message), 10 * index)
+        command = TwistStamped(header=message.header)
+        command.twist.linear.x = 0.1 * (index + 1)
+        bag.add('/cmd_vel', 'geometry_msgs/msg/TwistStamped', serialize_message(command),
+                10 * index + 1)
+    bag.close()
+    frames, driven = [], []
+    for number, episode in enumerate(episodes_from_bag(
+            tmp_path / 'recorded', Translation(command_lead=0.0), _INSTRUCTION)):
+        ref = EpisodeRef(tmp_path / f'converted{number}.h5')
+        write_episode(ref, episode)
+        with open_episode(ref) as stored:
+            assert stored.stamps_ns is not None
+            frames += [Frame(stored.policy_image(i, height, width), int(stored.stamps_ns[i]))
+                       for i in range(len(stored))]
+            driven += stored.actions[:, 0].tolist()
+    np.testing.assert_allclose(driven, 0.1 * np.arange(1, len(messages) + 1), rtol=1e-6)
+    return frames
+
+
 def _from_episode(tmp_path, messages, height, width) -> list[Frame]:
     """Return the frames after an episode file; JPEG is stored as the camera sent it."""
     frames = [frame_from_message(message) for message in messages]
@@ -125,7 +155,9 @@ def test_live_bag_and_episode_agree_to_the_bit(tmp_path, probe, graph, kind, pol
     height, width = offline.spec.image_height, offline.spec.image_width
     replayed = _from_bag(tmp_path, messages)
     for frames in ([frame_from_message(m, 'numpy', height, width) for m in replayed],
-                   _from_episode(tmp_path, replayed, height, width)):
+                   _from_episode(tmp_path, replayed, height, width),
+                   _converted(tmp_path, messages, height, width)):
+        assert len(frames) == len(live)
         offline.reset()
         offline.set_instruction(_INSTRUCTION)
         for index, (frame, seen) in enumerate(zip(frames, live)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -42,14 +43,32 @@ def frame_from_message(message: Any, decoder: str = 'numpy', min_height: int = 0
     ``min_height`` and ``min_width`` bound how far a JPEG may be reduced while decoding. Raises
     ValueError where the picture does not decode.
     """
-    stamp = message.header.stamp
-    stamp_ns = int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+    stamp_ns = stamp_of(message)
     if hasattr(message, 'format'):
         return Frame(decode_compressed(message.data, min_height, min_width), stamp_ns)
     if decoder == 'cv_bridge':
         return Frame(_with_cv_bridge(message), stamp_ns)
     return Frame(decode_raw(message.encoding, message.height, message.width, message.step,
                             message.data), stamp_ns)
+
+
+def stamp_of(message: Any) -> int:
+    """Return the header's stamp in nanoseconds."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def velocity_of(message: Any) -> tuple[float, float, float]:
+    """Return (linear_x, linear_y, angular_z) of a Twist or TwistStamped, m/s and rad/s."""
+    twist = getattr(message, 'twist', message)
+    return float(twist.linear.x), float(twist.linear.y), float(twist.angular.z)
+
+
+def odometry_of(message: Any) -> tuple[float, ...]:
+    """Return (x, y, yaw) in the odom frame and (vx, vy, wz) in the base frame."""
+    pose, q = message.pose.pose.position, message.pose.pose.orientation
+    yaw = math.atan2(2 * (q.w * q.z + q.x * q.y), 1 - 2 * (q.y * q.y + q.z * q.z))
+    return float(pose.x), float(pose.y), yaw, *velocity_of(message.twist)
 
 
 def _with_cv_bridge(message: Any) -> NDArray[np.uint8]:

@@ -1,0 +1,149 @@
+"""Turn a ROS 2 bag into episodes, through the same translation as the live node."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from vla_nav.episodes.bag_streams import OpenBag, Streams, custom_data, open_bag
+from vla_nav.episodes.schema import Episode, EpisodeError, JpegPictures, Pictures
+from vla_nav.observations.align import nearest_previous
+from vla_nav.observations.translation import Translation
+from vla_nav.spaces import AXES
+
+_LOG = logging.getLogger(__name__)
+METADATA_KEY = 'vla_nav'
+_STILL = 1e-3
+# Standing before the first command teaches to stand; a second of it at the end teaches to stop.
+_KEEP_AFTER_NS = 1_000_000_000
+_SHORTEST = 2
+
+
+def episodes_from_bag(path: Path, translation: Translation | None = None, instruction: str = '',
+                      embodiment: str = '', trim: bool = True,
+                      say: Callable[[str], None] = _LOG.info) -> Iterator[Episode]:
+    """Yield a bag's episodes; each is to be used before the next is asked for.
+
+    ``translation``, ``instruction`` and ``embodiment`` win over what the recorder kept in the
+    bag. An episode ends where the instruction changes, the pictures pause or time goes back.
+    A picture without a command within the tolerance is left out, and said so. ``trim`` cuts the
+    standing still before the first command, and all but a second of it after the last.
+    """
+    kept = recorded(path)
+    translation = translation or kept_translation(path, kept)
+    instruction = instruction or ''
+    default, robot = kept.get('instruction', ''), embodiment or kept.get('embodiment') or 'omni'
+    found = False
+    with open_bag(path, translation) as bag:
+        for streams in bag.streams:
+            rows, actions = _commands(streams, translation, bag.source, say)
+            texts = _texts(streams, rows, default, instruction)
+            for part in _parts(streams, rows, texts, actions, translation, trim):
+                text = texts[part[0]]
+                if not text.strip():
+                    raise EpisodeError(bag.source, 'instruction', 'there is none for the picture '
+                                       f'at {streams.pictures[rows[part[0]]][0]}; say what the '
+                                       'driver did (--instruction)')
+                found = True
+                yield _episode(bag, streams, rows[part], actions[part], translation, text, robot,
+                               kept.get('scenario', ''), say)
+    if not found:
+        raise EpisodeError(path, 'pictures', 'none has a command that moves the robot within '
+                           f'{translation.command_tolerance} s: was the robot driven, and do the '
+                           'camera and the commands use the same clock?')
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """Return what vla_nav's recorder kept in the bag; empty for other recorders."""
+    text = custom_data(path).get(METADATA_KEY)
+    if text is None:
+        return {}
+    try:
+        kept = json.loads(text)
+        if isinstance(kept, dict):
+            return kept
+    except ValueError:
+        pass
+    raise EpisodeError(path, f'custom_data.{METADATA_KEY}', 'is not a JSON object')
+
+
+def kept_translation(path: Path, kept: dict[str, Any]) -> Translation:
+    """Return the translation of a recording, or the default one."""
+    try:
+        return Translation.model_validate(kept.get('translation', {}))
+    except ValidationError as error:
+        raise EpisodeError(path, 'translation', str(error)) from error
+
+
+def _commands(streams: Streams, translation: Translation, source: str,
+              say: Callable[[str], None]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Return the rows of the pictures with a command, and these commands [N, A]."""
+    stamps = np.asarray([stamp for stamp, _ in streams.pictures], np.int64)
+    at = stamps + round(translation.command_lead * 1e9)
+    chosen = nearest_previous([t for t, _ in streams.commands], at,
+                              round(translation.command_tolerance * 1e9))
+    rows = np.flatnonzero(chosen >= 0)
+    if len(rows) < len(stamps):
+        say(f'{source}: {len(stamps) - len(rows)} of {len(stamps)} pictures have no command '
+            f'within {translation.command_tolerance} s and are left out')
+    columns = [AXES.index(name) for name in translation.action_names]
+    velocities = np.asarray([v for _, v in streams.commands], np.float32).reshape(-1, 3)
+    return rows, velocities[chosen[rows]][:, columns]
+
+
+def _texts(streams: Streams, rows: NDArray[np.int64], default: str, given: str) -> list[str]:
+    """Return the instruction in force at each row, by time of arrival."""
+    if given or not streams.instructions:
+        return [given or default] * len(rows)
+    arrivals = [streams.pictures[row][1] for row in rows]
+    index = np.searchsorted([t for t, _ in streams.instructions], arrivals, side='right') - 1
+    return [streams.instructions[i][1] if i >= 0 else default for i in index.tolist()]
+
+
+def _parts(streams: Streams, rows: NDArray[np.int64], texts: list[str],
+           actions: NDArray[np.float32], translation: Translation,
+           trim: bool) -> Iterator[NDArray[np.int64]]:
+    """Yield runs of indices into ``rows`` that make one episode each."""
+    if not len(rows):
+        return
+    stamps = np.asarray([streams.pictures[row][0] for row in rows], np.int64)
+    paused = np.diff(stamps) > round(translation.longest_gap * 1e9)
+    other = np.array([a != b for a, b in pairwise(texts)], bool)
+    for part in np.split(np.arange(len(rows)), np.flatnonzero(paused | other) + 1):
+        if trim:
+            moving = np.flatnonzero(np.abs(actions[part]).max(axis=1) > _STILL)
+            if not len(moving):
+                continue
+            end = stamps[part[moving[-1]]] + _KEEP_AFTER_NS
+            part = part[moving[0]:]
+            part = part[stamps[part] <= end]
+        if len(part) >= _SHORTEST:
+            yield part
+
+
+def _episode(bag: OpenBag, streams: Streams, rows: NDArray[np.int64],
+             actions: NDArray[np.float32], translation: Translation, instruction: str,
+             embodiment: str, scenario: str, say: Callable[[str], None]) -> Episode:
+    pictures = [streams.pictures[row] for row in rows]
+    stamps = np.asarray([stamp for stamp, _ in pictures], np.int64)
+    images: Pictures = (JpegPictures([streams.jpeg[row] for row in rows], bag.source)
+                        if streams.jpeg else bag.raw_pictures(pictures))
+    chosen = nearest_previous([t for t, _ in streams.odometry], stamps,
+                              round(translation.odometry_tolerance * 1e9))
+    odometry = None
+    if streams.odometry:
+        if (chosen >= 0).all():
+            odometry = np.asarray([o for _, o in streams.odometry], np.float32)[chosen]
+        else:
+            say(f'{bag.source}: {int((chosen < 0).sum())} of {len(rows)} pictures have no '
+                f'odometry within {translation.odometry_tolerance} s: the episode has none')
+    return Episode(images, actions, stamps, instruction, translation.action_names, embodiment,
+                   scenario, odometry)
