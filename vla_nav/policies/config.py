@@ -94,6 +94,10 @@ class BackboneConfig(_Strict):
         if self.resampler and not (self.clip or self.small_conv):
             raise ValueError('resampler reads the tokens of clip or small_conv: give one of '
                              'them, or resampler=null')
+        tuned = any(part and part.tune == 'full' for part in (self.kosmos2, self.clip))
+        if tuned and self.dtype != 'float32':
+            raise ValueError(f'tune=full would round small steps away in dtype={self.dtype}: set '
+                             'backbone.dtype=float32 and train.precision=bf16')
         return self
 
 

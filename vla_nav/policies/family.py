@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,11 +12,11 @@ from vla_nav.policies.config import ConfigError, FamilyConfig, load_preset
 from vla_nav.policies.fusion import Fusion, Piece
 from vla_nav.policies.heads import Predictor, build_head
 from vla_nav.policies.instructions import Instructions
+from vla_nav.policies.pretrained import Weights, WeightsError
 from vla_nav.policies.small import SmallConv, SmallVlm
 
-__all__ = ['ConfigError', 'FamilyConfig', 'FamilyPolicy', 'Instructions', 'load_preset']
-
-Weights = Literal['pretrained', 'random']
+__all__ = ['ConfigError', 'FamilyConfig', 'FamilyPolicy', 'Instructions', 'WeightsError',
+           'load_preset']
 
 
 class FamilyPolicy(nn.Module):
@@ -98,13 +98,34 @@ class FamilyPolicy(nn.Module):
         return self
 
     def fingerprint(self) -> str:
-        """Return the SHA-256 of the backbones: names, shapes and values of their weights."""
+        """Return the SHA-256 of what is frozen: names, shapes and values.
+
+        Two policies of one fingerprint and of one preset give the same cacheable features.
+        """
         digest = hashlib.sha256()
-        for name, value in sorted(self.backbones.state_dict().items()):
-            digest.update(f'{name} {value.dtype} {list(value.shape)}\n'.encode())
-            digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        for name, value in sorted(self.backbones.named_parameters()):
+            if not value.requires_grad:
+                digest.update(f'{name} {value.dtype} {list(value.shape)}\n'.encode())
+                digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8)
+                              .numpy())
         return digest.hexdigest()
 
+    def learned(self) -> dict[str, Tensor]:
+        """Return the weights that learn, by name: all that a bundle must keep."""
+        return {name: value.detach() for name, value in self.named_parameters()
+                if value.requires_grad}
+
+    def load_learned(self, weights: dict[str, Tensor], source: str) -> None:
+        """Take what :meth:`learned` gave; raise WeightsError naming ``source`` on a mismatch."""
+        mine = self.learned()
+        wrong = sorted(mine.keys() ^ weights.keys()) or sorted(
+            name for name in mine if mine[name].shape != weights[name].shape)
+        if wrong:
+            raise WeightsError(f'{source}: {len(wrong)} weights do not fit preset '
+                               f'{self.config.name}, such as {wrong[0]}; they are of another '
+                               'preset or of other overrides: train again or copy the bundle '
+                               'again')
+        self.load_state_dict(weights, strict=False)
 
 def _backbones(config: FamilyConfig, weights: Weights) -> dict[str, nn.Module]:
     b = config.backbone

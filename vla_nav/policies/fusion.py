@@ -63,8 +63,7 @@ class _ResamplerLayer(nn.Module):
 class Fusion(nn.Module):
     """Flat features [..., F] of the pieces, in their order, to one feature [..., size].
 
-    Tokens go through a resampler and are averaged over its queries. Every piece is brought to a
-    common scale first, so that none drowns the others.
+    Tokens go through a resampler and are averaged over its queries.
     """
 
     def __init__(self, pieces: tuple[Piece, ...], resampler: ResamplerConfig | None,
@@ -77,7 +76,6 @@ class Fusion(nn.Module):
                 if resampler is None:
                     raise ValueError(f'{piece.name} gives tokens, which need a resampler')
                 self.resamplers[str(index)] = Resampler(piece.shape[1], resampler)
-        self.norms = nn.ModuleList(nn.LayerNorm(piece.shape[-1]) for piece in pieces)
         self.mix = nn.Sequential(nn.Linear(sum(p.shape[-1] for p in pieces), config.size),
                                  nn.GELU())
 
@@ -89,5 +87,5 @@ class Fusion(nn.Module):
             value = part.unflatten(1, piece.shape)
             if str(index) in self.resamplers:
                 value = self.resamplers[str(index)](value).mean(1)
-            vectors.append(self.norms[index](value))
+            vectors.append(value)
         return self.mix(torch.cat(vectors, 1)).unflatten(0, features.shape[:-1])
