@@ -26,6 +26,12 @@ def test_latency_is_measured_picture_by_picture(tmp_path):
     assert json.loads((tmp_path / 'out' / 'latency.json').read_text()) == result
 
 
+def test_large_pictures_are_counted_by_their_answers(bundle):
+    result = bench('pictures', '--policy', str(bundle), '--seconds', '2')
+    assert set(result['answered_share']) == {'raw', 'compressed'} and result['published'] == 60
+    assert all(0 < share <= 1 for share in result['answered_share'].values())
+
+
 def test_the_robot_stops_after_every_kind_of_failure_and_stays(bundle):
     result = bench('safety', '--policy', str(bundle), '--trials', '1')
     assert [row['fault'] for row in result['faults']] == [fault.name for fault in FAULTS]

@@ -41,6 +41,26 @@ def latency(
 
 
 @app.command()
+def pictures(
+    policy: _Policy = 'models/compact',
+    seconds: Annotated[float, typer.Option(min=1, help='For each transport.')] = 20.0,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Share of 1280x720 pictures at 30 Hz, raw and compressed, that the policy answers.
+
+    Exit status 1 where it is below 98 %.
+    """
+    from vla_nav.nodes.benchmarks import pictures as measure
+    result = _measure('pictures', lambda progress: measure(policy, seconds, progress), out)
+    if not as_json:
+        table = Table('transport', 'published', 'answered', title='1280x720 at 30 Hz')
+        for transport, share in result['answered_share'].items():
+            table.add_row(transport, str(result['published']), f'{share:.1%}')
+        _OUT.print(table)
+    _end(result, as_json)
+
+
+@app.command()
 def safety(
     policy: _Policy = 'models/compact',
     trials: Annotated[int, typer.Option(min=1, help='Failures of each kind.')] = 20,

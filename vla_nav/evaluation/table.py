@@ -64,11 +64,12 @@ MEASUREMENTS = (
     _loop('straight', 120, 'straight'),
     _loop('always_left', 120, 'always-left'),
     _loop('constant', 120, 'constant'),
-    _loop('expert', 480, 'expert'),
+    _loop('expert', 1000, 'expert'),
     _loop('expert_hard', 480, 'expert', families='hidden,two_step,person'),
     _loop('dds', 24, over_dds=''),
     Measurement('offline', 'evaluate offline', {}, 96),
     Measurement('latency', 'bench latency', {'frames': '2000'}, smoke={'frames': '150'}),
+    Measurement('pictures', 'bench pictures', {'seconds': '20'}, smoke={'seconds': '2'}),
     Measurement('safety', 'bench safety', {'trials': '20'}, smoke={'trials': '1'}),
 )
 
@@ -162,6 +163,12 @@ def latency_p99(taken: Taken) -> Figure:
     return Figure(summary['picture_to_cmd_vel_ms']['p99'], summary['measured'])
 
 
+def worst_transport(taken: Taken) -> Figure:
+    """Return the share of large pictures answered over the transport that loses more."""
+    summary = taken['pictures']
+    return Figure(min(summary['answered_share'].values()), summary['published'])
+
+
 def worst_stop(taken: Taken) -> Figure:
     """Return by how many ms the slowest stop was later than its limit; n is trials a fault."""
     faults = taken['safety']['faults']
@@ -216,6 +223,8 @@ ROWS = (
     Row('success through the real graph over DDS', ('dds',), success('dds'), 0.90, 1.0),
     Row('picture (1280×720 JPEG) to `cmd_vel` over DDS, p99, ms', ('latency',), latency_p99,
         20.0, 10.0, at_most=True),
+    Row('1280×720 pictures at 30 Hz that the policy answers, raw or compressed, the worse',
+        ('pictures',), worst_transport, 0.98, 1.0),
     Row('first all-zero `cmd_vel` after a fault, worst of six faults, ms beyond the limit',
         ('safety',), worst_stop, 50.0, 20.0, at_most=True),
     Row('offline MAE over the best baseline but previous action', ('offline',),

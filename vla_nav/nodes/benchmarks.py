@@ -1,4 +1,4 @@
-"""Benchmarks of the real graph over DDS: latency, and stopping after a failure."""
+"""Benchmarks of the real graph over DDS: latency, large pictures, stopping after a failure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from typing import Any
 
 import cv2
 import numpy as np
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import Twist, TwistStamped
+from numpy.typing import NDArray
 from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
@@ -23,6 +25,7 @@ from vla_nav.control.guard import GuardSettings
 from vla_nav.evaluation.latency import latencies, latency_summary
 from vla_nav.evaluation.safety_trials import FAULTS, Fault, Trial, trial_summary
 from vla_nav.evaluation.trial_bundle import write_trial_bundle
+from vla_nav.nodes.picture_messages import raw_image
 from vla_nav.nodes.running import LATCHED, SENSOR, stamp_to_ns
 from vla_nav.nodes.trial_graph import TrialGraph
 from vla_nav.runtimes.bundle import load_config
@@ -30,6 +33,8 @@ from vla_nav.runtimes.bundle import load_config
 Progress = Callable[[int, int], None]
 INSTRUCTION = 'Go around the box on its left and stop at the red cup.'
 LATENCY_RATE_HZ = 15.0
+PICTURE_RATE_HZ = 30.0
+MUST_SHARE = 0.98
 _WARM_UP = 30
 _EVERY = QoSProfile(depth=100)  # of a listener that must not miss a message
 _HEIGHT, _WIDTH, _PICTURES = 720, 1280, 16
@@ -44,7 +49,7 @@ def latency(policy: str, frames: int = 2000, progress: Progress = lambda done, o
 
     The pictures were encoded before. Raises RuntimeError where the graph does not come up.
     """
-    pictures = [_jpeg(seed) for seed in range(_PICTURES)]
+    made = [_jpeg_message(seed) for seed in range(_PICTURES)]
     published: dict[int, int] = {}
     proposed: dict[int, tuple[float, float, float]] = {}
     sent: list[tuple[int, tuple[float, float, float]]] = []
@@ -67,7 +72,7 @@ def latency(policy: str, frames: int = 2000, progress: Progress = lambda done, o
                        'the graph is up')
             again, due = 0, time.monotonic()
             for k in range(_WARM_UP + frames):
-                stamp, began = _publish(trial, pictures[k % _PICTURES], image, info)
+                stamp, began = _publish(trial, made[k % _PICTURES], image, info)
                 if k == _WARM_UP and state[-1] != 'driving':
                     raise RuntimeError(f'the policy does not drive, it is "{state[-1]}": '
                                        f'{trial.last_words("policy")}')
@@ -82,8 +87,53 @@ def latency(policy: str, frames: int = 2000, progress: Progress = lambda done, o
     found, untold = latencies(published, proposed, sent)
     return latency_summary(found, untold, {
         'policy': policy, 'frames': frames, 'rate_hz': LATENCY_RATE_HZ,
-        'picture': f'{_WIDTH}x{_HEIGHT} JPEG, {len(pictures[0])} bytes',
+        'picture': f'{_WIDTH}x{_HEIGHT} JPEG, {len(made[0].data)} bytes',
         'instructed_again': again, **_machine()})
+
+
+def pictures(policy: str, seconds: float = 20.0, progress: Progress = lambda done, of: None
+             ) -> dict[str, Any]:
+    """Publish 1280x720 pictures at 30 Hz, raw and compressed, and count the policy's answers.
+
+    Raises RuntimeError where the graph does not come up.
+    """
+    frames = round(seconds * PICTURE_RATE_HZ)
+    shares = {}
+    for transport in ('raw', 'compressed'):
+        with tempfile.TemporaryDirectory() as temporary:
+            commands = _commands(policy, Path(temporary), transport, {})
+            with TrialGraph(commands, Path(temporary)) as trial:
+                shares[transport] = _answered(trial, transport, frames, progress) / frames
+    return {'answered_share': shares, 'published': frames, 'must_share': MUST_SHARE,
+            'passed': min(shares.values()) >= MUST_SHARE,
+            'settings': {'policy': policy, 'rate_hz': PICTURE_RATE_HZ,
+                         'picture': f'{_WIDTH}x{_HEIGHT}', **_machine()}}
+
+
+def _answered(trial: TrialGraph, transport: str, frames: int, progress: Progress) -> int:
+    """Return how many of ``frames`` pictures have a proposal with their stamp."""
+    stamps: set[int] = set()
+    trial.listen(TwistStamped, 'cmd_vel_policy',
+                 lambda m, at: stamps.add(stamp_to_ns(m.header.stamp)), _EVERY)
+    kind, topic = ((Image, 'camera/image_raw') if transport == 'raw' else
+                   (CompressedImage, 'camera/image_raw/compressed'))
+    image = trial.node.create_publisher(kind, topic, SENSOR)
+    info = trial.node.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
+    trial.wait(lambda: bool(image.get_subscription_count()), 'the policy listens')
+    make = _raw_message if transport == 'raw' else _jpeg_message
+    made = [make(seed) for seed in range(_PICTURES)]
+    published, due = set(), time.monotonic()
+    for k in range(_WARM_UP + frames):
+        stamp, _ = _publish(trial, made[k % _PICTURES], image, info)
+        if k >= _WARM_UP:
+            published.add(stamp)
+            progress(k - _WARM_UP + 1, frames)
+        due += 1.0 / PICTURE_RATE_HZ
+        time.sleep(max(0.0, due - time.monotonic()))
+    # The last answer is under way: one picture's time is more than it takes.
+    time.sleep(1.0 / PICTURE_RATE_HZ)
+    with trial.lock:
+        return len(published & stamps)
 
 
 def safety(policy: str, trials: int = 20, progress: Progress = lambda done, of: None
@@ -210,9 +260,8 @@ def _machine() -> dict[str, Any]:
             'scheduling': names.get(os.sched_getscheduler(0), 'other')}
 
 
-def _publish(trial: TrialGraph, jpeg: array[int], image: Any, info: Any) -> tuple[int, int]:
+def _publish(trial: TrialGraph, message: Any, image: Any, info: Any) -> tuple[int, int]:
     """Publish one picture; return its stamp, and the steady time before it was handed over."""
-    message = CompressedImage(format='jpeg', data=jpeg)
     message.header.stamp = trial.node.get_clock().now().to_msg()
     began = time.monotonic_ns()
     image.publish(message)
@@ -220,15 +269,22 @@ def _publish(trial: TrialGraph, jpeg: array[int], image: Any, info: Any) -> tupl
     return stamp_to_ns(message.header.stamp), began
 
 
-def _jpeg(seed: int) -> array[int]:
-    """Return an encoded picture with as much detail as a camera's."""
+def _raw_message(seed: int) -> Image:
+    return raw_image(_picture(seed), Time(), 'camera')
+
+
+def _jpeg_message(seed: int) -> CompressedImage:
+    encoded = cv2.imencode('.jpg', _picture(seed), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
+    return CompressedImage(format='jpeg', data=array('B', encoded.tobytes()))
+
+
+def _picture(seed: int) -> NDArray[np.uint8]:
+    """Return uint8 [720, 1280, 3] with as much detail as a camera's."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, (18, 32, 3)).astype(np.float32)
     smooth = cv2.resize(coarse, (_WIDTH, _HEIGHT), interpolation=cv2.INTER_CUBIC)
     noisy = smooth + random.normal(0.0, 4.0, smooth.shape)
-    encoded = cv2.imencode('.jpg', np.clip(noisy, 0, 255).astype(np.uint8),
-                           [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
-    return array('B', encoded.tobytes())
+    return np.clip(noisy, 0, 255).astype(np.uint8)
 
 
 def _numbers(twist: Twist) -> tuple[float, float, float]:
