@@ -13,7 +13,7 @@ def test_arguments_of_the_robot_are_the_promised_ones():
     assert [argument.name for argument in ARGUMENTS['robot']] == [
         'namespace', 'params_file', 'use_sim_time', 'policy', 'instruction', 'image_topic',
         'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run', 'speed_cap',
-        'use_respawn', 'log_level', 'rviz']
+        'record', 'use_respawn', 'log_level', 'rviz']
 
 
 @pytest.mark.parametrize(('kind', 'names'), [
@@ -22,6 +22,18 @@ def test_arguments_of_the_robot_are_the_promised_ones():
 def test_each_graph_has_its_nodes(kind, names):
     assert set(by_name(graph(kind, {}))) == names
     assert set(defaults(kind)) == {argument.name for argument in ARGUMENTS[kind]}
+
+
+def test_a_recorder_comes_where_a_directory_is_given(tmp_path):
+    nodes = by_name(graph('sim', {'record': str(tmp_path), 'cmd_vel_topic': 'base/cmd'}))
+    recorder = nodes['recorder']
+    assert recorder.executable == 'recorder_node' and dict(recorder.remappings) == {
+        'cmd_vel': 'base/cmd'}
+    assert recorder.parameters['directory'] == str(tmp_path)
+    assert recorder.parameters['bundle'] == nodes['policy'].parameters['bundle']
+    # The expert is no policy, so no bundle has driven.
+    expert = by_name(graph('sim', {'record': str(tmp_path), 'driver': 'expert'}))['recorder']
+    assert 'bundle' not in expert.parameters
 
 
 def test_the_expert_takes_the_place_of_the_policy():

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from vla_nav.bringup.share import find_bundle, share_directory
 from vla_nav.contracts import PolicyError
-from vla_nav.runtimes.bundle import load_config
+from vla_nav.runtimes.bundle import read_bundle
 
 Value = bool | int | float | str
 
@@ -56,6 +56,7 @@ _COMMON = (
     Argument('stamped_cmd_vel', '', 'Send TwistStamped instead of Twist', ('', *_SWITCH)),
     Argument('dry_run', '', 'Compute everything, send zeros', ('', *_SWITCH)),
     Argument('speed_cap', '', 'Cap on the linear speed, m/s'),
+    Argument('record', '', 'Directory for recordings: a recorder waits for recorder/start'),
     Argument('use_respawn', 'true', 'Start a node again when it dies', _SWITCH),
     Argument('log_level', 'info', 'Log level of every node',
              ('debug', 'info', 'warn', 'error', 'fatal')),
@@ -105,6 +106,8 @@ def graph(kind: str, given: Mapping[str, str],
         nodes.append(make.sim())
     if kind == 'camera':
         nodes.append(make.camera())
+    if values['record']:
+        nodes.append(make.recorder())
     if values['rviz'] == 'true':
         nodes.append(make.rviz())
     return tuple(nodes)
@@ -156,6 +159,14 @@ class _Maker:
         return self._node('camera', self._images(), may_finish=True,
                           source=self._values['source'] or None)
 
+    def recorder(self) -> NodeSpec:
+        driven = self._values.get('driver') != 'expert'
+        return self._node('recorder', self._cmd_vel() + self._images(),
+                          directory=str(Path(self._values['record']).absolute()),
+                          bundle=find_bundle(self._values['policy']) if driven else None,
+                          instruction=self._values['instruction'] or None,
+                          stamped_cmd_vel=self._switch('stamped_cmd_vel'))
+
     def rviz(self) -> NodeSpec:
         return NodeSpec('rviz', 'rviz2', namespace=self._values['namespace'], package='rviz2',
                         parameters={'use_sim_time': self._values['use_sim_time'] == 'true'},
@@ -183,7 +194,7 @@ class _Maker:
     def _observation_age(self) -> float | None:
         """Return the bundle's limit; where it does not load, the policy node says why."""
         try:
-            return load_config(Path(find_bundle(self._values['policy']))).max_observation_age_s
+            return read_bundle(Path(find_bundle(self._values['policy']))).max_observation_age_s
         except PolicyError:
             return None
 

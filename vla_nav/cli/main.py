@@ -23,10 +23,12 @@ HELP = """Turn a camera and a sentence into safe motion of a mobile robot.
 COMMANDS = {
     'run': ('vla_nav.cli.run', 'run', 'Start the graph, watch it drive, keep a recording.'),
     'teleop': ('vla_nav.cli.teleop', 'teleop', 'Drive by hand; a person goes before the policy.'),
+    'record': ('vla_nav.cli.record', 'record', 'Record what the robot sees and does.'),
     'evaluate': ('vla_nav.cli.evaluate', 'app', 'Measure policies and baselines.'),
     'results': ('vla_nav.cli.results', 'results', 'Measure all of docs/results.md again.'),
     'data': ('vla_nav.cli.data', 'app', 'Look at recorded episodes, check and convert them.'),
     'train': ('vla_nav.cli.train', 'app', 'Train a policy and write its bundle.'),
+    'policies': ('vla_nav.cli.policies', 'app', 'List the VLA family; try one at full size.'),
     'bench': ('vla_nav.cli.bench', 'app', 'Measure latencies and stop times.'),
 }
 # The extra that brings a module which may be missing.
@@ -34,7 +36,8 @@ EXTRAS = {
     **dict.fromkeys(('rclpy', 'geometry_msgs', 'sensor_msgs', 'std_msgs', 'nav_msgs'), 'ros'),
     **dict.fromkeys(('mujoco', 'gymnasium', 'scipy', 'av', 'rosbags', 'h5py', 'matplotlib',
                      'jinja2'), 'sim'),
-    **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors'), 'train'),
+    **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors', 'transformers', 'peft',
+                     'accelerate'), 'train'),
     'onnxruntime': 'cpu',
 }
 

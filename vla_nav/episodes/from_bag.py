@@ -20,7 +20,7 @@ from vla_nav.observations.translation import Translation
 from vla_nav.spaces import AXES
 
 _LOG = logging.getLogger(__name__)
-METADATA_KEY = 'vla_nav'
+METADATA_KEY = 'vla_nav'  # as vla_nav.recording.take keeps it
 _STILL = 1e-3
 # Standing before the first command teaches to stand; a second of it at the end teaches to stop.
 _KEEP_AFTER_NS = 1_000_000_000

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import select
 import sys
-import termios
-import tty
-from typing import Any
 
 from geometry_msgs.msg import Twist
 from pydantic import BaseModel, ConfigDict, Field
@@ -18,6 +13,7 @@ from std_srvs.srv import Trigger
 from vla_nav.control.keyboard import HELP, Keyboard, Wish
 from vla_nav.nodes.parameters import Parameters
 from vla_nav.nodes.running import COMMAND, LATCHED, run, steady_ns, steady_timer
+from vla_nav.nodes.terminal import Keys
 
 _PERIOD_S = 0.05
 
@@ -46,14 +42,12 @@ class TeleopNode(Node):
         self.create_subscription(String, 'guard/state', self._on_guard, LATCHED)
         steady_timer(self, _PERIOD_S, self._tick)
         self.finished = False
-        self._keys = sys.stdin.fileno()
-        self._terminal: list[Any] = termios.tcgetattr(self._keys)
-        tty.setcbreak(self._keys)
+        self._keys = Keys()
         print(HELP)
 
     def goodbye(self) -> None:
         """Stop what the keys have set in motion, and restore the terminal."""
-        termios.tcsetattr(self._keys, termios.TCSADRAIN, self._terminal)
+        self._keys.close()
         if self._keyboard.has_control:
             self._velocity.publish(Twist())
         print()
@@ -62,14 +56,12 @@ class TeleopNode(Node):
         self._reason = message.data
 
     def _tick(self) -> None:
-        # Past sys.stdin's buffer, which select does not see.
-        while select.select([self._keys], [], [], 0.0)[0]:
-            keys = os.read(self._keys, 64).decode(errors='ignore')
-            if not keys:
-                self.finished = True  # the terminal has gone
-                return
-            for key in keys:
-                self._obey(self._keyboard.press(key, steady_ns()))
+        pressed = self._keys.pressed()
+        if pressed is None:
+            self.finished = True  # the terminal has gone
+            return
+        for key in pressed:
+            self._obey(self._keyboard.press(key, steady_ns()))
         velocity = self._keyboard.velocity(steady_ns())
         if velocity is not None:
             twist = Twist()

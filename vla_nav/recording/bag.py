@@ -27,6 +27,14 @@ class Bag:
                 topic, type_name, typestore=self._types)
         self._writer.write(connection, time_ns, message)
 
+    def keep(self, key: str, value: str) -> None:
+        """Keep a text with the bag (``custom_data`` of its ``metadata.yaml``)."""
+        self._writer.set_custom_data(key, value)
+
     def close(self) -> None:
         """Write what is pending and the index."""
         self._writer.close()
+
+    def abort(self) -> None:
+        """Let go of the file without an index: the bag is of no use any more."""
+        self._writer.abort()
