@@ -1,0 +1,1 @@
+"""Training and measuring the track policy on a donkeycar tub."""
