@@ -122,49 +122,88 @@ def closed_loop(
 
 @app.command()
 def offline(
-    policy: Annotated[str, typer.Option(help='A bundle.')] = 'models/compact',
+    policy: Annotated[list[str] | None, typer.Option(
+        help='A bundle; may be repeated, to compare.  [default: models/compact]')] = None,
     episodes: Annotated[int, typer.Option(min=1, help='Episodes to let the expert drive.')] = 48,
     first_seed: Annotated[int, typer.Option(min=0, help='Seeds count up from here.')] = 1_000_000,
     families: Annotated[str, typer.Option(help='plain, hidden, two_step, person, joined by '
                                           'commas, or all.')] = 'plain',
     recordings: Annotated[Path | None, typer.Option(
-        metavar='DIR', help='Recorded episodes to take instead.')] = None,
-    out: Annotated[Path | None, typer.Option(help='Folder for summary.json.')] = None,
+        '--data', '--recordings', metavar='DIR', help='Recorded episodes to take instead; those '
+        'that a policy was trained or chosen on are left out.')] = None,
+    out: Annotated[Path | None, typer.Option(help='Folder for summary.json (of several policies '
+                                             'in folders of their names) and index.html.')] = None,
     as_json: _Json = False,
 ) -> None:
     """Compare velocities with the expert's on the same pictures, beside trivial predictors."""
-    _draw()
+    if recordings is None:
+        _draw()
     from vla_nav.episodes.schema import EpisodeError
     from vla_nav.evaluation.conditions import Condition
+    policies = policy or ['models/compact']
+    condition = Condition(families=_all_families() if families == 'all' else _words(families))
+    settings = {'episodes': episodes, 'first_seed': first_seed, 'families': families,
+                'recordings': str(recordings or '')}
+    try:
+        summaries = {name: _offline(name, policies, condition, recordings, settings)
+                     for name in policies}
+    except (PolicyError, EpisodeError, ValueError) as error:
+        raise _failed(error) from error
+    if out:
+        _write_offline(out, summaries)
+    if as_json:
+        print(json.dumps(summaries if len(policies) > 1 else summaries[policies[0]], indent=2))
+        return
+    for name, summary in summaries.items():
+        _OUT.print(_offline_table(name, summary))
+
+
+def _offline(policy: str, compared: list[str], condition: Any, recordings: Path | None,
+             settings: dict[str, Any]) -> dict[str, Any]:
+    from vla_nav.evaluation.bundle_facts import known_drives, training_statistics
     from vla_nav.evaluation.drivers import drive_statistics
     from vla_nav.evaluation.folder import bundle_hash
     from vla_nav.evaluation.offline import expert_episodes, measure, recorded_episodes
-    from vla_nav.simulation.scenario import FAMILIES, SCENARIO_VERSION
-    condition = Condition(families=FAMILIES if families == 'all' else _words(families))
-    source = (recorded_episodes(recordings) if recordings
-              else expert_episodes(condition, episodes, first_seed))
-    try:
-        with _progress() as progress:
-            bar = progress.add_task(policy, total=None if recordings else episodes)
-            summary = measure(policy, source, drive_statistics(), lambda: progress.advance(bar))
-        summary |= {'scenario_version': SCENARIO_VERSION, 'bundle_sha256': bundle_hash(policy),
-                    'settings': {'policy': policy, 'episodes': episodes, 'first_seed': first_seed,
-                                 'families': families, 'recordings': str(recordings or '')}}
-    except (PolicyError, EpisodeError) as error:
-        raise _failed(error) from error
-    if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n', encoding='utf-8')
-    if as_json:
-        print(json.dumps(summary, indent=2))
-        return
-    table = Table(title=f'{summary["samples"]} pictures, joint over the axes')
-    for title in ('', 'MAE', 'RMSE', 'within 0.05', 'sign'):
+    from vla_nav.simulation.scenario import SCENARIO_VERSION
+    statistics = (training_statistics(policy) if recordings else None) or drive_statistics()
+    # The same drives for all, so that their figures compare.
+    known = frozenset[str]().union(*map(known_drives, compared))
+    source = (recorded_episodes(recordings, known) if recordings else
+              expert_episodes(condition, settings['episodes'], settings['first_seed']))
+    with _progress() as progress:
+        bar = progress.add_task(policy, total=None if recordings else settings['episodes'])
+        summary = measure(policy, source, statistics, lambda: progress.advance(bar))
+    return {**summary, 'scenario_version': SCENARIO_VERSION, 'bundle_sha256': bundle_hash(policy),
+            'settings': {'policy': policy, **settings}}
+
+
+def _write_offline(out: Path, summaries: dict[str, dict[str, Any]]) -> None:
+    from vla_nav.evaluation.bundle_facts import history
+    from vla_nav.evaluation.comparison import write_comparison
+    names = {policy: Path(policy).name for policy in summaries}
+    if len(set(names.values())) < len(names):  # bundles of one name in several folders
+        names = {policy: policy.strip('/').replace('/', '_') for policy in summaries}
+    for policy, summary in summaries.items():
+        folder = out / names[policy] if len(summaries) > 1 else out
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / 'summary.json').write_text(json.dumps(summary, indent=2) + '\n', 'utf-8')
+    write_comparison(out / 'index.html',
+                     {names[policy]: summary for policy, summary in summaries.items()},
+                     {names[policy]: history(policy) for policy in summaries})
+
+
+def _offline_table(policy: str, summary: dict[str, Any]) -> Table:
+    table = Table(title=f'{policy}, {summary["samples"]} pictures of {summary["episodes"]} '
+                        'episodes, joint over the axes')
+    for title in ('', 'MAE', '95 %', 'RMSE', 'within 0.05', 'sign'):
         table.add_column(title, justify='right' if title else 'left')
     for name, axes in summary['predictors'].items():
-        figures = (axes['joint'][key] for key in ('mae', 'rmse', 'within', 'sign'))
-        table.add_row(name, *('-' if figure is None else f'{figure:.3f}' for figure in figures))
-    _OUT.print(table)
+        bounds = summary['mae'][name]
+        figures = [axes['joint'][key] for key in ('mae', 'rmse', 'within', 'sign')]
+        cells = ['-' if figure is None else f'{figure:.3f}' for figure in figures]
+        interval = '' if bounds['low'] is None else f'{bounds["low"]:.3f} to {bounds["high"]:.3f}'
+        table.add_row(name, cells[0], interval, *cells[1:])
+    return table
 
 
 @contextmanager
@@ -215,6 +254,11 @@ def _draw() -> None:
         ensure_gl()
     except NoGl as error:
         raise _failed(error) from error
+
+
+def _all_families() -> tuple[str, ...]:
+    from vla_nav.simulation.scenario import FAMILIES
+    return FAMILIES
 
 
 def _words(text: str) -> tuple[str, ...]:

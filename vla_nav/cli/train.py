@@ -1,18 +1,102 @@
-"""``vla-nav train``: from nothing to a bundle."""
+"""``vla-nav train``: from nothing, or from recordings, to a bundle."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from typer.core import TyperGroup
 
-app = typer.Typer(no_args_is_help=True, help='Train a policy and write its bundle.')
+_ERR = Console(stderr=True)
+
+
+class _Presets(TyperGroup):
+    """A group in which any word that is no command is a preset of the VLA family."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Find the command; ``train clip_lstm ...`` is ``train preset clip_lstm ...``."""
+        if args and not args[0].startswith('-') and args[0] not in self.commands:
+            args = ['preset', *args]
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(no_args_is_help=True, cls=_Presets, help=(
+    'Train a policy and write its bundle: `train PRESET --data DIR... [key=value ...]` for a '
+    'member of the VLA family on your recordings, or one of the commands below.'))
 
 _Out = Annotated[Path, typer.Option(help="The bundle's folder.")]
 _Seed = Annotated[int, typer.Option(min=0, help='Of weights, batches and sentences.')]
+_Reader = Annotated[Path | None, typer.Option(
+    '--instruction', help="A trained instruction.onnx; without, the shipped policy's.")]
+
+
+@app.command()
+def preset(
+    name: Annotated[str, typer.Argument(metavar='PRESET', help='A preset (vla-nav policies list '
+                                        'shows them), or a YAML file.')],
+    words: Annotated[list[str] | None, typer.Argument(
+        metavar='[DIR]... [KEY=VALUE]...', help='More recordings, and changes to the preset such '
+        'as train.lr=3e-4.')] = None,
+    data: Annotated[list[Path] | None, typer.Option(
+        metavar='DIR', help='Recordings, searched deeply; may be repeated.')] = None,
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder, runs/PRESET by default; "
+                   'a training that was cut off goes on from out/training.')] = None,
+    cache: Annotated[Path, typer.Option(help='Features of frozen backbones, for any training.')]
+    = Path('runs/features'),
+    reader: _Reader = None,
+) -> None:
+    """Train a member of the VLA family on recordings.
+
+    The same command runs on a processor, on a GPU and, as `accelerate launch -m
+    vla_nav.cli.main train ...`, on many. Recordings are linted first.
+    """
+    from vla_nav.contracts import PolicyError
+    from vla_nav.episodes.schema import EpisodeError
+    from vla_nav.policies.config import ConfigError, load_preset
+    from vla_nav.policies.pretrained import WeightsError
+    from vla_nav.training.family.problems import TrainingError
+    from vla_nav.training.family.run import Job, train
+    from vla_nav.training.family.showing import shown
+
+    changes = [word for word in words or [] if '=' in word]
+    folders = [*(data or []), *(Path(word) for word in words or [] if '=' not in word)]
+    try:
+        config = load_preset(name, changes)
+        job = Job(config, tuple(folders), out or Path('runs') / config.name, cache,
+                  reader or shipped_reader(), ('vla-nav', *sys.argv[1:]))
+        with shown(config.name) as notes:
+            metrics = train(job, notes)
+    except (ConfigError, EpisodeError, PolicyError, TrainingError, WeightsError) as error:
+        raise _failed(error) from error
+    if metrics is not None:
+        typer.echo(f'{job.out}: epoch {metrics["best_epoch"]} is the best, validation loss '
+                   f'{metrics["best_validation_loss"]:.5f}; figures in {job.out / "README.md"}')
+
+
+@app.command()
+def ensemble(
+    bundles: Annotated[list[Path], typer.Argument(metavar='BUNDLE...', help='Two or more.')],
+    data: Annotated[list[Path], typer.Option(metavar='DIR', help='Recordings; those that a '
+                                             'bundle was trained on are left out.')],
+    out: _Out = Path('runs/ensemble'),
+    rate_hz: Annotated[float | None, typer.Option(
+        '--rate', min=0.1, help='Pictures a second of recordings without stamps.')] = None,
+) -> None:
+    """Fit the weights of an ensemble on validation drives, and report it on test drives."""
+    from vla_nav.contracts import PolicyError
+    from vla_nav.episodes.schema import EpisodeError
+    from vla_nav.training.family.ensemble import fit_ensemble
+    from vla_nav.training.family.problems import TrainingError
+
+    try:
+        typer.echo(json.dumps(fit_ensemble(bundles, data, out, rate_hz), indent=1))
+    except (EpisodeError, PolicyError, TrainingError) as error:
+        raise _failed(error) from error
 
 
 @app.command()
@@ -45,3 +129,23 @@ def compact(
 
     recipe = replace(SMOKE if smoke else Recipe(), seed=seed, workers=workers)
     train_compact(work, out, reader, recipe, start)
+
+
+def _failed(error: Exception) -> typer.Exit:
+    _ERR.print(f'error: {error}', style='red', markup=False, highlight=False, soft_wrap=True)
+    return typer.Exit(1)
+
+
+def shipped_reader() -> Path:
+    """Return the instruction reader of the policy that the package ships."""
+    from vla_nav.bringup.share import share_directory
+
+    return share_directory() / 'models' / 'compact' / 'instruction.onnx'
+
+
+def main() -> None:
+    """Run ``vla-nav train`` for ``ros2 run vla_nav train``."""
+    from vla_nav.cli.main import main as command_line
+
+    sys.argv.insert(1, 'train')
+    command_line()

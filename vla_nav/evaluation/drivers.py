@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -18,8 +17,12 @@ from vla_nav.evaluation.baselines import (
     open_loop_policy,
 )
 from vla_nav.evaluation.rollout import drive
-from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.language.intent import FEATURE_SIZE, Intent
+from vla_nav.language.reader import Reading
+from vla_nav.runtimes import load_policy
+from vla_nav.runtimes.ensemble import Ensemble
 from vla_nav.runtimes.onnx_policy import OnnxPolicy
+from vla_nav.runtimes.stepping import SteppingPolicy
 from vla_nav.simulation.expert import Expert
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.scenario import PLAIN_CELLS, sample
@@ -55,18 +58,41 @@ class ExpertPolicy:
         return ActionChunk(row, STEP_NS, frame.stamp_ns)
 
 
-class TextBlindPolicy(OnnxPolicy):
-    """A bundle whose network gets all-zero instruction features.
+class TextBlindPolicy:
+    """A policy whose networks get no words: all-zero features, an empty text.
 
-    A bundle refuses an empty text and stands still, which says nothing about its network; zeros
-    ask the network itself how far it gets without the words.
+    A bundle refuses an empty text and stands still, which says nothing about its network; this
+    asks the network itself how far it gets without the words.
     """
+
+    def __init__(self, policy: Policy) -> None:
+        """Wrap a bundle's policy; it gets its words back with its next own instruction."""
+        self._policy = policy
+        self.spec = policy.spec
+
+    def reset(self) -> None:
+        """Forget the past."""
+        self._policy.reset()
 
     def set_instruction(self, text: str) -> str:
         """Ignore the text."""
-        self.reset()
-        self._features = np.zeros((1, FEATURE_SIZE), np.float32)
+        _tell_nothing(self._policy)
         return 'nothing'
+
+    def act(self, frame: Frame) -> ActionChunk:
+        """Act without an instruction."""
+        return self._policy.act(frame)
+
+
+def _tell_nothing(policy: Policy) -> None:
+    if isinstance(policy, Ensemble):
+        for member, _ in policy._members:
+            _tell_nothing(member)
+    elif isinstance(policy, SteppingPolicy):
+        zeros = Reading(np.zeros(FEATURE_SIZE, np.float32), Intent('left', 'cup'), 0.0)
+        policy.reset()
+        # An exported network takes features alone; others also read the text, which is empty.
+        policy._told = policy._told_by('', zeros if isinstance(policy, OnnxPolicy) else None)
 
 
 class ImageBlindPolicy:
@@ -114,8 +140,9 @@ def load_bundle(directory: str, text: str = 'true', image: str = 'true') -> Poli
 
     Raises PolicyError.
     """
-    kind = TextBlindPolicy if text == 'blind' else OnnxPolicy
-    policy: Policy = kind(Path(find_bundle(directory)))
+    policy = load_policy(find_bundle(directory))
+    if text == 'blind':
+        policy = TextBlindPolicy(policy)
     return ImageBlindPolicy(policy) if image == 'blind' else policy
 
 

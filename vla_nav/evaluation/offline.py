@@ -10,12 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_nav.contracts import Frame, NotUnderstood, Policy
+from vla_nav.episodes.fingerprint import picture_hash
 from vla_nav.episodes.readers import open_episode
 from vla_nav.episodes.schema import Episode, EpisodeError
 from vla_nav.episodes.store import find_episodes
+from vla_nav.episodes.timing import nearest
 from vla_nav.evaluation.baselines import DriveStatistics
+from vla_nav.evaluation.bootstrap import mean_error, paired_difference
 from vla_nav.evaluation.conditions import Condition, draw, make_task, plan
-from vla_nav.evaluation.drivers import load_bundle
+from vla_nav.evaluation.drivers import ImageBlindPolicy, TextBlindPolicy, load_bundle
 from vla_nav.evaluation.metrics import error_table
 from vla_nav.evaluation.rollout import STEP_NS, STEP_S
 from vla_nav.simulation.expert import Expert
@@ -47,8 +50,12 @@ def expert_episodes(condition: Condition, episodes: int, first_seed: int) -> Ite
         world.close()
 
 
-def recorded_episodes(directory: Path) -> Iterator[Episode]:
-    """Yield the recordings under ``directory``; raise the first EpisodeError met."""
+def recorded_episodes(directory: Path, without: frozenset[str] = frozenset()
+                      ) -> Iterator[Episode]:
+    """Yield the recordings under ``directory``; raise the first EpisodeError met.
+
+    Drives whose pictures are among the fingerprints ``without`` are left out.
+    """
     references, errors = find_episodes(directory)
     if errors:
         raise errors[0]
@@ -56,7 +63,8 @@ def recorded_episodes(directory: Path) -> Iterator[Episode]:
         raise EpisodeError(directory, 'file', 'holds no episodes')
     for reference in references:
         with open_episode(reference) as episode:
-            yield episode
+            if picture_hash(episode) not in without:
+                yield episode
 
 
 def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistics,
@@ -64,29 +72,34 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
     """Compare all predictors with the labels; ``note`` is called after each episode.
 
     Every predictor's first velocity is compared with the label of the same picture; for the
-    policy also each row of its chunk with the label that many steps later. The pictures and the
-    way are the expert's: no error here leads to another picture, as it does in closed loop.
+    policy also each row of its chunk with the label of its time ('chunk_mae'), beside holding
+    the action before the picture ('hold_mae'). The pictures and the way are the expert's: no
+    error here leads to another picture, as it does in closed loop. Intervals resample episodes.
     """
-    policies = {'policy': load_bundle(bundle), 'text-blind': load_bundle(bundle, text='blind'),
-                'image-blind': load_bundle(bundle, image='blind')}
-    axes = policies['policy'].spec.action_space.names
-    chosen = [AXES.index(name) for name in axes]
-    labels: list[NDArray[np.float32]] = []
+    policy = load_bundle(bundle)
+    spec = policy.spec
+    drivers = {'policy': policy, 'text-blind': TextBlindPolicy(policy),
+               'image-blind': ImageBlindPolicy(policy)}
+    chosen = [AXES.index(name) for name in spec.action_space.names]
     predicted: dict[str, list[NDArray[Any]]] = {name: [] for name in PREDICTORS}
-    late: list[list[NDArray[Any]]] = [[] for _ in range(policies['policy'].spec.chunk)]
+    labels: list[NDArray[np.float32]] = []
+    scenarios: list[str] = []
+    chunk, hold = ChunkErrors(spec.chunk), ChunkErrors(spec.chunk)
     for episode in episodes:
-        wanted = _label(episode, axes)
+        wanted, stamps = _label(episode, spec.action_space.names), _stamps(episode)
+        before = _earlier(wanted, stamps, spec.step_ns)
         labels.append(wanted)
-        for name, policy in policies.items():
-            chunks = _chunks(policy, episode)
+        scenarios.append(episode.scenario)
+        for name, driver in drivers.items():
+            chunks = _chunks(driver, episode, stamps)
             predicted[name].append(chunks[:, 0])
-            for row in range(chunks.shape[1] if name == 'policy' else 0):
-                due = len(wanted) - row
-                if due > 0:
-                    late[row].append(np.abs(chunks[:due, row] - wanted[row:]))
-        steps = np.minimum(np.arange(len(wanted)), len(statistics.by_step) - 1)
-        predicted['previous action'].append(np.vstack([0 * wanted[:1], wanted[:-1]]))
-        predicted['step-index'].append(statistics.by_step[steps][:, chosen])
+            if name == 'policy':
+                chunk.add(chunks, wanted, stamps, spec.step_ns)
+                hold.add(np.repeat(before[:, None], spec.chunk, 1), wanted, stamps, spec.step_ns)
+        steps = np.rint((stamps - stamps[0]) / spec.step_ns).astype(np.int64)
+        predicted['previous action'].append(before)
+        predicted['step-index'].append(
+            statistics.by_step[np.minimum(steps, len(statistics.by_step) - 1)][:, chosen])
         for name, row_of in (('constant mean', statistics.mean),
                              ('constant median', statistics.median)):
             predicted[name].append(np.tile(row_of[chosen], (len(wanted), 1)))
@@ -96,9 +109,50 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
     expected = np.concatenate(labels)
     return {
         'episodes': len(labels), 'samples': len(expected),
-        'predictors': {name: error_table(np.concatenate(predicted[name]), expected, axes)
-                       for name in PREDICTORS},
-        'chunk_mae': [float(np.concatenate(errors).mean()) for errors in late if errors],
+        'predictors': {name: error_table(np.concatenate(predicted[name]), expected,
+                                         spec.action_space.names) for name in PREDICTORS},
+        'chunk_mae': chunk.means(), 'hold_mae': hold.means(),
+        **_intervals(predicted, labels, scenarios),
+    }
+
+
+class ChunkErrors:
+    """Mean absolute errors of each row of chunks, against the label of the row's time."""
+
+    def __init__(self, rows: int) -> None:
+        """Begin with none of ``rows`` rows."""
+        self._errors: list[list[NDArray[Any]]] = [[] for _ in range(rows)]
+
+    def add(self, chunks: NDArray[Any], wanted: NDArray[np.float32], stamps: NDArray[np.int64],
+            step_ns: int) -> None:
+        """Add chunks [T, K, A] of the pictures with the labels ``wanted`` [T, A]."""
+        gap = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+        for row, errors in enumerate(self._errors):
+            due, there = nearest(stamps, stamps + row * step_ns, 0.55 * max(gap, step_ns))
+            if there.any():
+                errors.append(np.abs(chunks[there, row] - wanted[due[there]]))
+
+    def means(self) -> list[float]:
+        """Return the mean of each row that had a label."""
+        return [float(np.concatenate(errors).mean()) for errors in self._errors if errors]
+
+
+def _intervals(predicted: dict[str, list[NDArray[Any]]], labels: list[NDArray[np.float32]],
+               scenarios: list[str]) -> dict[str, Any]:
+    """Return joint mean absolute errors with intervals: whole, against each other, by scenario."""
+    counts = np.array([label.size for label in labels])
+    sums = {name: np.array([np.abs(got - label).sum() for got, label in zip(rows, labels)])
+            for name, rows in predicted.items()}
+    return {
+        'mae': {name: mean_error(values, counts)._asdict() for name, values in sums.items()},
+        'policy_minus': {name: paired_difference(sums['policy'], values, counts)._asdict()
+                         for name, values in sums.items() if name != 'policy'},
+        'scenarios': {scenario: {
+            'episodes': int(those.sum()),
+            **{name: mean_error(sums[name][those], counts[those])._asdict()
+               for name in ('policy', 'constant median')}}
+            for scenario in sorted({*scenarios})
+            for those in [np.array([one == scenario for one in scenarios])]},
     }
 
 
@@ -111,11 +165,22 @@ def _label(episode: Episode, axes: tuple[str, ...]) -> NDArray[np.float32]:
     return episode.actions[:, [episode.action_names.index(name) for name in axes]]
 
 
-def _chunks(policy: Policy, episode: Episode) -> NDArray[np.float32]:
+def _stamps(episode: Episode) -> NDArray[np.int64]:
+    return episode.stamps_ns if episode.stamps_ns is not None else (
+        STEP_NS * np.arange(1, len(episode) + 1))
+
+
+def _earlier(wanted: NDArray[np.float32], stamps: NDArray[np.int64],
+             step_ns: int) -> NDArray[np.float32]:
+    """Return what was driven a step before each picture; standstill before the first."""
+    # Half a step leaves room for a camera's jitter.
+    rows = np.searchsorted(stamps, stamps - step_ns // 2, 'right') - 1
+    return np.where(rows[:, None] < 0, 0, wanted[np.maximum(rows, 0)]).astype(np.float32)
+
+
+def _chunks(policy: Policy, episode: Episode, stamps: NDArray[np.int64]) -> NDArray[np.float32]:
     """Return the policy's velocities [T, K, A] for the pictures; zeros for an unread text."""
     spec = policy.spec
-    stamps = episode.stamps_ns if episode.stamps_ns is not None else (
-        STEP_NS * np.arange(1, len(episode) + 1))
     try:
         policy.set_instruction(episode.instruction)
     except NotUnderstood:

@@ -6,14 +6,28 @@ from pathlib import Path
 
 import numpy as np
 
+from vla_nav.contracts import NotUnderstood
 from vla_nav.episodes.schema import Episode
 from vla_nav.episodes.store import EpisodeRef, write_episode
+from vla_nav.language.intent import Intent
+from vla_nav.language.reader import Reading
 from vla_nav.policies.config import FamilyConfig, validate
 
 STEP_NS = 100_000_000
 AXES = ('linear_x', 'angular_z')
 TEXTS = {'left': 'pass the box on its left and stop at the red cup',
          'right': 'pass the box on its right and stop at the red cup'}
+
+
+class Reader:
+    """Knows the two texts."""
+
+    def read(self, text: str) -> Reading:
+        for side, known in TEXTS.items():
+            if text == known:
+                intent = Intent(side, 'cup', 'red')
+                return Reading(intent.features(), intent, 1.0)
+        raise NotUnderstood(f'not understood: "{text}"')
 
 
 def drive(seed: int, frames: int = 12, side: str = 'left', jitter_ns: int = 0,

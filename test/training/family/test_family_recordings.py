@@ -9,27 +9,13 @@ import numpy as np
 import pytest
 import recorded
 
-from vla_nav.contracts import NotUnderstood
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.episodes.store import EpisodeRef, write_episode
-from vla_nav.language.intent import Intent
-from vla_nav.language.reader import Reading
 from vla_nav.training.family.material import gather, read_instructions, refuse_lint
 from vla_nav.training.family.partition import partition, refuse_leakage
 from vla_nav.training.family.problems import TrainingError
 from vla_nav.training.family.recordings import driven_axes, read_recordings
 from vla_nav.training.family.statistics import action_statistics, check_limits
-
-
-class Reader:
-    """Knows the two texts of the tiny world."""
-
-    def read(self, text):
-        for side, known in recorded.TEXTS.items():
-            if text == known:
-                intent = Intent(side, 'cup', 'red')
-                return Reading(intent.features(), intent, 1.0)
-        raise NotUnderstood(f'not understood: "{text}"')
 
 
 @pytest.fixture(scope='module')
@@ -138,12 +124,12 @@ def test_the_same_actions_in_two_parts_are_leakage(recordings):
 def test_texts_that_the_robot_would_refuse_are_refused(recordings):
     spoiled = [replace(recordings[0], instruction='follow the track'), *recordings[1:]]
     with pytest.raises(TrainingError, match=r'1 recordings (.|\n)*follow the track'):
-        read_instructions(spoiled, Reader())
+        read_instructions(spoiled, recorded.Reader())
 
 
 def test_statistics_see_the_training_part_alone(folder):
     config = recorded.config()
-    material = gather(config, [folder], Reader())
+    material = gather(config, [folder], recorded.Reader())
     train = np.concatenate([r.actions for r in material.parts.train])
     assert material.statistics['frames'] == len(train)
     np.testing.assert_allclose(material.statistics['mean'], train.mean(0), atol=1e-4)

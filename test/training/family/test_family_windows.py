@@ -10,8 +10,9 @@ import recorded
 from hypothesis import given
 from hypothesis import strategies as st
 
+from vla_nav.episodes.timing import nearest
 from vla_nav.training.family.recordings import read_recordings
-from vla_nav.training.family.windows import Shape, Track, nearest
+from vla_nav.training.family.windows import Shape, Track
 
 STEP = recorded.STEP_NS
 

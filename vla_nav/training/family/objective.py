@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -13,6 +13,13 @@ from torch.utils.checkpoint import checkpoint
 from vla_nav.policies.config import TrainConfig
 from vla_nav.policies.family import FamilyPolicy, Instructions
 from vla_nav.training.family.steps import Batch
+
+_LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
+    'huber': lambda got, wanted, beta: functional.smooth_l1_loss(
+        got, wanted, reduction='none', beta=beta),
+    'mse': lambda got, wanted, _: functional.mse_loss(got, wanted, reduction='none'),
+    'l1': lambda got, wanted, _: functional.l1_loss(got, wanted, reduction='none'),
+}
 
 
 class Sums(NamedTuple):
@@ -40,11 +47,17 @@ class Imitation(nn.Module):
     def forward(self, batch: Batch, instructions: Instructions,
                 state: Tensor | None = None) -> tuple[Sums, Tensor]:
         """Return the sums over a batch of windows, and the memory behind them."""
+        chunks, state = self.predict(batch.inputs, instructions, state)
+        return sums(chunks, batch, self._config), state
+
+    def predict(self, inputs: Tensor, instructions: Instructions,
+                state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return chunks float32 [B, T, K, A], normalised, and the memory behind the inputs."""
         if state is None:
-            state = self.policy.initial_state(len(batch.inputs))
-        features = batch.inputs if self._cached else self._encode(batch.inputs, instructions)
+            state = self.policy.initial_state(len(inputs))
+        features = inputs if self._cached else self._encode(inputs, instructions)
         chunks, state = self.policy.act(features, state)
-        return sums(chunks.float(), batch, self._config), state
+        return chunks.float(), state
 
     def _encode(self, images: Tensor, instructions: Instructions) -> Tensor:
         if self._config.gradient_checkpointing and self.training and not self.policy.cacheable:
@@ -62,10 +75,7 @@ def sums(chunks: Tensor, batch: Batch, config: TrainConfig) -> Sums:
     """Compare chunks [B, T, K, A] with the targets where the mask says that there is one."""
     counts = batch.mask[..., None].to(chunks.dtype)
     error = (chunks - batch.targets).abs()
-    loss = {
-        'huber': partial(functional.smooth_l1_loss, beta=config.huber_beta),
-        'mse': functional.mse_loss, 'l1': functional.l1_loss,
-    }[config.loss](chunks, batch.targets, reduction='none')
+    loss = _LOSSES[config.loss](chunks, batch.targets, config.huber_beta)
     axes = chunks.shape[-1]
     return Sums((loss * counts).sum(), (error * counts).sum().detach(),
                 (error * counts)[:, :, 0].sum((0, 1)).detach(), counts.sum() * axes,

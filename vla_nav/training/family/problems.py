@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -22,12 +22,15 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def named_memory(remedy: str) -> Iterator[None]:
-    """Turn an exhausted memory into a :class:`TrainingError` that says what to change."""
+def named_memory(remedy: Callable[[], str]) -> Iterator[None]:
+    """Turn an exhausted memory into a :class:`TrainingError` that says what to change.
+
+    ``remedy`` is asked only then, since it depends on what has been saved until then.
+    """
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        raise TrainingError(f'out of memory: {first[:200]}\n  -> {remedy}') from error
+        raise TrainingError(f'out of memory: {first[:200]}\n  -> {remedy()}') from error

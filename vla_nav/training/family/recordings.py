@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_nav.episodes.fingerprint import picture_hash
 from vla_nav.episodes.readers import open_episode
-from vla_nav.episodes.schema import Episode, EpisodeError, JpegPictures
+from vla_nav.episodes.schema import Episode, EpisodeError
 from vla_nav.episodes.store import EpisodeRef, find_episodes
 from vla_nav.training.family.problems import TrainingError
 
@@ -74,14 +75,6 @@ def read_recordings(data: Sequence[Path], axes: tuple[str, ...],
                             'folders with .h5 or .hdf5 recordings (vla-nav data --help says how '
                             'to convert others)')
     return [found[name] for name in sorted(found)]
-
-
-def picture_hash(episode: Episode) -> str:
-    """Return a hash of the middle picture: the first may show the same start in many drives."""
-    middle = len(episode) // 2
-    pixels = (episode.images.encoded(middle) if isinstance(episode.images, JpegPictures)
-              else np.ascontiguousarray(episode.images[middle]).tobytes())
-    return hashlib.sha256(pixels).hexdigest()[:32]
 
 
 def fingerprints(recordings: Iterable[Recording]) -> list[str]:

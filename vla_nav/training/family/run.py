@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +19,11 @@ from vla_nav.policies.family import FamilyPolicy
 from vla_nav.training.family import checkpoint
 from vla_nav.training.family.cache import CacheSettings, FeatureStore
 from vla_nav.training.family.material import Material, gather, refuse_lint
+from vla_nav.training.family.objective import Imitation
 from vla_nav.training.family.pictures import Pictures
 from vla_nav.training.family.problems import named_memory
+from vla_nav.training.family.report import report
+from vla_nav.training.family.result import Trained, write_result
 from vla_nav.training.family.steps import Source
 from vla_nav.training.family.trainer import Notes, Trainer, accelerator_for
 
@@ -30,7 +34,7 @@ class Job:
 
     ``out`` becomes the bundle; what a training needs to go on lies in ``out/training``.
     ``cache`` holds features of frozen backbones, for any training. ``reader`` is a trained
-    ``instruction.onnx``.
+    ``instruction.onnx``; ``command`` the words that started this, for the model card.
     """
 
     config: FamilyConfig
@@ -38,24 +42,12 @@ class Job:
     out: Path
     cache: Path
     reader: Path
+    command: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
         """Return where the state of the training lies."""
         return self.out / 'training'
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A policy with the weights of its best epoch, and how it came to them."""
-
-    policy: FamilyPolicy
-    material: Material
-    progress: checkpoint.Progress
-    source: Source
-    cached: bool
-    encoded: int
-    encode_seconds: float
 
 
 @contextlib.contextmanager
@@ -93,8 +85,8 @@ def _cached(job: Job, policy: FamilyPolicy, material: Material, accelerator: Acc
                          CacheSettings(job.cache, t.lights if t.augment > 0 else 1, t.augment,
                                        t.seed),
                          lit=frozenset(r.name for r in material.parts.train))
-    with named_memory('encoding 64 pictures at a time does not fit beside the backbones: use '
-                      'backbone.dtype=bfloat16, or a device with more memory'):
+    with named_memory(lambda: 'encoding 64 pictures at a time does not fit beside the backbones: '
+                      'use backbone.dtype=bfloat16, or a device with more memory'):
         encoded = store.fill(accelerator.process_index, accelerator.num_processes,
                              lambda pictures: notes.say(f'encoded {pictures} pictures'))
     accelerator.wait_for_everyone()
@@ -105,9 +97,13 @@ def train(job: Job, notes: Notes) -> dict[str, Any] | None:
     """Train and write the bundle; return its metrics, None on processes that do not write."""
     with prepared(job, notes) as (trainer, trained):
         trainer.run()
-        main = trainer.accelerator.is_main_process
         trainer.accelerator.wait_for_everyone()
-        if not main:
+        if not trainer.accelerator.is_main_process:
             return None
         checkpoint.load_best(job.folder, trained.policy)
-        raise NotImplementedError
+        model = Imitation(trained.policy, job.config.train, trained.cached)
+        figures = {part: report(model, trained.material, trained.source, members)
+                   for part, members in trained.material.parts._asdict().items()
+                   if part != 'train' and members}
+        return write_result(job.out, job.reader, job.config, trained, figures,
+                            shlex.join(job.command))

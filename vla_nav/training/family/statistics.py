@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_nav.episodes.timing import nearest
 from vla_nav.spaces import ActionSpace
 from vla_nav.training.family.problems import TrainingError
 from vla_nav.training.family.recordings import Recording
-from vla_nav.training.family.windows import nearest
 
 # Labels beyond the limits are clipped. A few may be outliers; more means other units.
 _BEYOND = 1.02

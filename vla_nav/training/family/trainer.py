@@ -45,14 +45,14 @@ def accelerator_for(t: TrainConfig) -> Iterator[Accelerator]:
     """Yield what places, wraps and synchronises; it is gone afterwards, for the next training."""
     precision = t.precision
     if precision == 'fp16' and not torch.cuda.is_available():
-        precision = 'no'  # half precision without a GPU is slower, and has no loss scaling
+        precision = 'fp32'  # half precision without a GPU is slower, and has no loss scaling
     if t.deterministic:
         # cuBLAS is deterministic only with a fixed workspace, chosen before its first call.
         os.environ.setdefault('CUBLAS_WORKSPACE_CONFIG', ':4096:8')
     torch.backends.cudnn.deterministic = t.deterministic
     torch.backends.cudnn.benchmark = not t.deterministic
     torch.use_deterministic_algorithms(t.deterministic, warn_only=True)
-    accelerator = Accelerator(mixed_precision=precision)
+    accelerator = Accelerator(mixed_precision='no' if precision == 'fp32' else precision)
     try:
         yield accelerator
         accelerator.end_training()
@@ -99,9 +99,9 @@ class Trainer:
         """Train to the end of the last epoch, or until it gets no better; return how it went."""
         t, main = self.config.train, self.accelerator.is_main_process
         writer = SummaryWriter(str(self.folder / 'tensorboard'),
-                               purge_step=self.progress.step) if main else None
+                               purge_step=self.progress.step + 1) if main else None
         try:
-            with named_memory(self._memory_remedy()):
+            with named_memory(self._memory_remedy):
                 while self.progress.epoch < t.epochs and not self.progress.stopped:
                     began = time.monotonic()
                     self._epoch(writer)

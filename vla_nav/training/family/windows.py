@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_nav.episodes.timing import nearest
 from vla_nav.training.family.recordings import Recording
 
 # A picture stands for a time that is at most this share of the wider of step and gap away:
@@ -83,16 +84,3 @@ class Track:
         pictures, there = nearest(self.stamps_ns, wanted, self.tolerance_ns)
         return [(pictures[i:i + self.shape.window], there[i:i + self.shape.window])
                 for i in range(0, len(wanted), self.shape.window)]
-
-
-def nearest(stamps: NDArray[np.int64], wanted: NDArray[np.integer] | NDArray[np.floating],
-            tolerance: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return the rows of increasing ``stamps`` nearest to ``wanted``, and which are near enough.
-
-    Both results have ``wanted``'s shape; of two equally near rows the earlier is taken.
-    """
-    after = np.clip(np.searchsorted(stamps, wanted), 1, max(len(stamps) - 1, 1))
-    after = np.minimum(after, len(stamps) - 1)
-    before = np.maximum(after - 1, 0)
-    rows = np.where(wanted - stamps[before] <= stamps[after] - wanted, before, after)
-    return rows, np.abs(stamps[rows] - wanted) <= tolerance

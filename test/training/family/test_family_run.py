@@ -1,0 +1,154 @@
+"""From recordings to a bundle by the command line, with features kept of a tiny CLIP."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import checkpoints
+import numpy as np
+import pytest
+import recorded
+from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
+
+from vla_nav.cli import train as cli
+from vla_nav.contracts import Frame
+from vla_nav.runtimes import load_policy
+
+SMALL = ['head.window_s=0.4', 'train.epochs=2', 'train.batch=4', 'train.precision=fp32',
+         'train.lights=2', 'backbone.resampler={queries: 2, depth: 1, heads: 2}',
+         'action.limits={linear_x: 0.6, angular_z: 1.5}',
+         'train.validation_share=0.2', 'train.test_share=0.2']
+
+
+@pytest.fixture(scope='module')
+def place(tmp_path_factory):
+    """Return a folder with recordings and a tiny CLIP."""
+    root = tmp_path_factory.mktemp('place')
+    recorded.write(root / 'day', 12)
+    checkpoints.write_clip(root / 'clip')
+    return root
+
+
+def invoke(root, *more, out='out', preset='clip_lstm', data='day'):
+    words = [preset, '--data', str(root / data), '--out', str(root / out), '--cache',
+             str(root / 'features'), *checkpoints.overrides({'clip': root / 'clip'}), *SMALL]
+    return CliRunner().invoke(cli.app, [*words, *more])
+
+
+@pytest.fixture(scope='module')
+def trained(place):
+    result = invoke(place)
+    assert result.exit_code == 0, (result.output, result.exception)
+    return place / 'out'
+
+
+def metrics(folder):
+    return json.loads((folder / 'metrics.json').read_text())
+
+
+def test_the_bundle_runs(trained):
+    policy = load_policy(trained)
+    policy.set_instruction(recorded.TEXTS['left'])
+    chunk = policy.act(Frame(np.zeros((32, 32, 3), np.uint8), 1))
+    assert chunk.velocities.shape == (4, 2) and np.isfinite(chunk.velocities).all()
+    assert not [path for path in trained.rglob('*') if path.suffix in ('.pt', '.pkl', '.bin')]
+
+
+def test_its_figures_stand_beside_baselines(trained):
+    found = metrics(trained)
+    assert found['cache']['used'] and found['best_epoch'] in (1, 2)
+    for part in ('validation', 'test'):
+        assert {*found[part]['predictors']} == {'policy', 'constant mean', 'constant median',
+                                                'step-index'}
+    card = (trained / 'README.md').read_text()
+    assert 'step-index' in card and 'vla-nav' in card
+    assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
+    split = json.loads((trained / 'split.json').read_text())
+    assert [len(split[part]) for part in ('train', 'validation', 'test')] == [8, 2, 2]
+
+
+def cached_files(root):
+    return sorted((root / 'features').rglob('*.safetensors'))
+
+
+def test_each_picture_is_encoded_once(place, trained):
+    # 8 training drives in two lights, the other 4 in one.
+    assert len(cached_files(place)) == 8 * 2 + 4
+    result = invoke(place, 'train.lr=0.001', out='again')
+    assert result.exit_code == 0, result.output
+    assert metrics(place / 'again')['cache']['encoded'] == 0
+    assert len(cached_files(place)) == 20
+
+
+def test_a_damaged_file_is_encoded_again(place, trained):
+    damaged, swapped = cached_files(place)[:2]
+    before = load_file(damaged)['features']
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    # Somebody else's file under this name, in itself intact.
+    os.replace(swapped, swapped.with_suffix('.away'))
+    save_file({'features': before}, swapped, {'name': swapped.stem, 'checksum': '0' * 64})
+    result = invoke(place, 'train.lr=0.002', out='mended')
+    assert result.exit_code == 0, result.output
+    assert metrics(place / 'mended')['cache']['encoded'] >= 2
+    assert (load_file(damaged)['features'] == before).all()
+    swapped.with_suffix('.away').unlink()
+
+
+def test_features_of_another_network_are_refused(place, trained, monkeypatch):
+    from vla_nav.policies.clip import ClipBackbone
+    real = ClipBackbone.forward
+    monkeypatch.setattr(ClipBackbone, 'forward', lambda self, *a: 2 * real(self, *a))
+    result = invoke(place, 'train.lr=0.004', out='stale')
+    assert result.exit_code == 1 and 'delete the folder' in cli_error(result)
+
+
+def test_other_weights_have_files_of_their_own(place, trained):
+    checkpoints.write_clip(place / 'clip', seed=1)
+    try:
+        result = invoke(place, 'train.epochs=1', out='other')
+        assert result.exit_code == 0 and metrics(place / 'other')['cache']['encoded'] > 0
+    finally:
+        checkpoints.write_clip(place / 'clip')
+
+
+def test_without_the_cache_the_result_is_the_same(place, trained):
+    plain = ['train.augment=0', 'train.epochs=1']
+    for out, cache in (('with', 'true'), ('without', 'false')):
+        assert invoke(place, *plain, f'train.cache={cache}', out=out).exit_code == 0
+    kept, computed = (metrics(place / out)['history'][0] for out in ('with', 'without'))
+    # The features are kept in half precision.
+    assert kept['validation_loss'] == pytest.approx(computed['validation_loss'], rel=2e-2)
+
+
+def cli_error(result):
+    return ' '.join((result.stderr or result.output).split())
+
+
+@pytest.mark.parametrize('preset, more, words', [
+    ('nothing', [], 'there is no preset'),
+    ('clip_lstm', ['train.speed=1'], 'train.speed'),
+    ('clip_lstm', ['backbone.clip.source=/nowhere'], '/nowhere'),
+    ('clip_lstm', ['action.limits={linear_x: 0.6}'], 'angular_z was driven'),
+    ('clip_lstm', ['train.batch=3', 'train.accumulate=2'], 'multiple of 2'),
+])
+def test_wrong_inputs_name_the_remedy(place, preset, more, words):
+    result = invoke(place, *more, preset=preset, out='wrong')
+    assert result.exit_code == 1 and words in cli_error(result), (result.output, result.exception)
+
+
+def test_recordings_that_are_not_there(place):
+    assert 'no such file' in cli_error(invoke(place, data='nowhere', out='wrong'))
+    (place / 'empty').mkdir(exist_ok=True)
+    assert 'there are no episodes' in cli_error(invoke(place, data='empty', out='wrong'))
+
+
+def test_words_without_equals_are_folders(place, trained, monkeypatch):
+    from vla_nav.training.family import run
+    seen = []
+    monkeypatch.setattr(run, 'train', lambda job, notes: seen.append(job))
+    result = CliRunner().invoke(cli.app, ['clip_lstm', '--data', 'a', 'b', 'train.lr=0.5', 'c'])
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert [str(path) for path in seen[0].data] == ['a', 'b', 'c']
+    assert seen[0].config.train.lr == 0.5 and str(seen[0].out) == 'runs/clip_lstm'

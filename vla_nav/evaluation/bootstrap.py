@@ -1,0 +1,44 @@
+"""Intervals by resampling whole episodes: pictures of one drive are no independent samples."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+_RESAMPLES = 2000
+
+
+class Interval(NamedTuple):
+    """A value and its 95 % bounds; no bounds below two episodes."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+def mean_error(sums: ArrayLike, counts: ArrayLike, seed: int = 0) -> Interval:
+    """Return the mean of errors given as ``sums`` [E] over ``counts`` [E] values an episode.
+
+    Percentile bootstrap over the episodes (Efron and Tibshirani 1993, chapter 13).
+    """
+    total, n = np.asarray(sums, np.float64), np.asarray(counts, np.float64)
+    value = float(total.sum() / n.sum())
+    if len(total) < 2:
+        return Interval(value, None, None)
+    drawn = _draws(len(total), seed)
+    low, high = np.quantile(drawn @ total / (drawn @ n), (0.025, 0.975))
+    return Interval(value, float(low), float(high))
+
+
+def paired_difference(first: ArrayLike, second: ArrayLike, counts: ArrayLike,
+                      seed: int = 0) -> Interval:
+    """Return first - second of two mean errors on the same episodes, drawn together."""
+    return mean_error(np.asarray(first, np.float64) - np.asarray(second, np.float64), counts, seed)
+
+
+def _draws(episodes: int, seed: int) -> NDArray[np.float64]:
+    """Return how often each episode is drawn, [resamples, E]."""
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(episodes, np.full(episodes, 1 / episodes), _RESAMPLES).astype(float)

@@ -1,0 +1,124 @@
+"""Several policies on the same recorded drives: one self-contained page, and a table."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from vla_nav.evaluation.curves import learning_curves
+
+_TEMPLATE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{{ title }}</title>
+<style>
+  body { font: 15px/1.5 system-ui, sans-serif; color: #24323d; background: #f6f8f9;
+         max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
+  h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+  table { border-collapse: collapse; background: #fff; border: 1px solid #dde4e8 }
+  th, td { padding: 3px 12px; text-align: right; border-top: 1px solid #eef2f4 }
+  th:first-child, td:first-child { text-align: left } .dim { color: #5d6d78 }
+  img { max-width: 100%; background: #fff; border: 1px solid #dde4e8; margin-top: 10px }
+  .worse { color: #a33 }
+</style></head><body>
+<h1>{{ title }}</h1>
+<p class="dim">{{ episodes }} episodes, {{ samples }} pictures; errors of the velocity that is
+driven at once, over all axes, in m/s and rad/s; 95&nbsp;% intervals resample episodes.</p>
+<table><tr><th>policy</th><th>MAE</th><th>95 %</th><th>RMSE</th><th>within 0.05</th><th>sign</th>
+{% for name in baselines %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for row in rows %}<tr><td>{{ row.name }}</td><td>{{ row.mae }}</td><td>{{ row.interval }}</td>
+<td>{{ row.rmse }}</td><td>{{ row.within }}</td><td>{{ row.sign }}</td>
+{% for cell in row.baselines %}<td{% if cell.worse %} class="worse"{% endif %}>{{ cell.text }}</td>
+{% endfor %}</tr>{% endfor %}</table>
+<p class="dim">The columns on the right are the MAE of what needs no picture, no text, or nothing
+at all; red where the policy is not below it.</p>
+<h2>By scenario</h2>
+<table><tr><th>scenario</th><th>episodes</th>{% for row in rows %}<th>{{ row.name }}</th>
+{% endfor %}<th>constant median</th></tr>
+{% for line in scenarios %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+<h2>By step of the chunk</h2><img alt="error by step of the chunk" src="{{ chunks }}">
+{% if curves %}<h2>Learning curves</h2><img alt="learning curves" src="{{ curves }}">{% endif %}
+</body></html>
+"""
+_BASELINES = ('text-blind', 'image-blind', 'previous action', 'step-index', 'constant mean',
+              'constant median')
+
+
+def write_comparison(path: Path, summaries: Mapping[str, Mapping[str, Any]],
+                     histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
+    """Write the page of ``offline`` summaries by policy; ``histories`` give learning curves."""
+    first = next(iter(summaries.values()))
+    scenarios = sorted({name for summary in summaries.values() for name in summary['scenarios']})
+    lines = []
+    for name in scenarios:
+        cells = [summary['scenarios'].get(name) for summary in summaries.values()]
+        some = next(cell for cell in cells if cell)
+        lines.append([name or '(none)', some['episodes'],
+                      *('–' if cell is None else _value(cell['policy']) for cell in cells),
+                      _value(some['constant median'])])
+    curves = {name: rows for name, rows in histories.items() if rows}
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
+    path.write_text(environment.from_string(_TEMPLATE).render(
+        title='Policies on recorded drives', episodes=first['episodes'], samples=first['samples'],
+        baselines=_BASELINES, rows=[_row(name, s) for name, s in summaries.items()],
+        scenarios=lines, chunks=_inline(_chunk_plot(summaries)),
+        curves=_inline(learning_curves(curves)) if curves else ''), 'utf-8')
+
+
+def markdown(summaries: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the page's first table as Markdown."""
+    lines = [f'| policy | MAE | 95 % | {" | ".join(_BASELINES)} |',
+             '|---' * (3 + len(_BASELINES)) + '|']
+    for name, summary in summaries.items():
+        row = _row(name, summary)
+        baselines = ' | '.join(cell['text'] for cell in row['baselines'])
+        lines.append(f'| {name} | {row["mae"]} | {row["interval"]} | {baselines} |')
+    return '\n'.join(lines)
+
+
+def _row(name: str, summary: Mapping[str, Any]) -> dict[str, Any]:
+    joint, mae = summary['predictors']['policy']['joint'], summary['mae']
+    own = mae['policy']
+    return {
+        'name': name, 'mae': f'{own["value"]:.4f}', 'interval': _bounds(own),
+        'rmse': f'{joint["rmse"]:.4f}', 'within': f'{joint["within"]:.3f}',
+        'sign': '–' if joint['sign'] is None else f'{joint["sign"]:.3f}',
+        'baselines': [{'text': f'{mae[other]["value"]:.4f}',
+                       'worse': own['value'] >= mae[other]['value']} for other in _BASELINES]}
+
+
+def _value(interval: Mapping[str, Any]) -> str:
+    bounds = _bounds(interval)
+    return f'{interval["value"]:.4f}' + (f' ({bounds})' if bounds else '')
+
+
+def _bounds(interval: Mapping[str, Any]) -> str:
+    if interval['low'] is None:
+        return ''
+    return f'{interval["low"]:.4f} to {interval["high"]:.4f}'
+
+
+def _chunk_plot(summaries: Mapping[str, Mapping[str, Any]]) -> bytes:
+    figure = Figure(figsize=(7, 3.2), layout='constrained')
+    axes = figure.subplots()
+    for number, (name, summary) in enumerate(summaries.items()):
+        axes.plot(summary['chunk_mae'], 'o-', markersize=3, color=f'C{number}', label=name)
+        axes.plot(summary['hold_mae'], ':', color=f'C{number}')
+    axes.set(xlabel='step of the chunk (dotted: the last action held)', ylabel='MAE',
+             ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
+    out = io.BytesIO()
+    figure.savefig(out, format='png', dpi=110)
+    return out.getvalue()
+
+
+def _inline(png: bytes) -> str:
+    return 'data:image/png;base64,' + base64.b64encode(png).decode('ascii')

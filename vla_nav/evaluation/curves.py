@@ -1,0 +1,34 @@
+"""Learning curves as a picture: training and validation loss over the epochs."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+
+
+def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
+    """Return a PNG with the curves of each named history, as ``metrics.json`` keeps them.
+
+    Left the losses (training dashed), right the mean absolute error of the validation.
+    """
+    figure = Figure(figsize=(9, 3.4), layout='constrained')
+    losses, errors = figure.subplots(1, 2)
+    for number, (name, history) in enumerate(histories.items()):
+        epochs, colour = [row['epoch'] for row in history], f'C{number}'
+        losses.plot(epochs, [row['train_loss'] for row in history], '--', color=colour)
+        losses.plot(epochs, [row['validation_loss'] for row in history], 'o-', markersize=3,
+                    color=colour, label=name)
+        errors.plot(epochs, [row['validation_mae'] for row in history], 'o-', markersize=3,
+                    color=colour)
+    for axes, title in ((losses, 'loss (dashed: training)'),
+                        (errors, 'validation error, normalised')):
+        axes.set(title=title, xlabel='epoch', ylim=(0, None))
+        axes.grid(alpha=0.3)
+    if histories:
+        losses.legend()
+    out = io.BytesIO()
+    figure.savefig(out, format='png', dpi=110)
+    return out.getvalue()
