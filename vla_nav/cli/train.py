@@ -12,6 +12,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from vla_nav.cli import tub
+
 _ERR = Console(stderr=True)
 
 
@@ -28,6 +30,7 @@ class _Presets(TyperGroup):
 app = typer.Typer(no_args_is_help=True, cls=_Presets, help=(
     'Train a policy and write its bundle: `train PRESET --data DIR... [key=value ...]` for a '
     'member of the VLA family on your recordings, or one of the commands below.'))
+app.command('tub')(tub.train)
 
 _Out = Annotated[Path, typer.Option(help="The bundle's folder.")]
 _Seed = Annotated[int, typer.Option(min=0, help='Of weights, batches and sentences.')]
