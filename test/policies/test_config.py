@@ -67,7 +67,7 @@ def test_a_wrong_value_is_named_with_its_remedy(override: str, words: tuple[str,
 
 
 def test_weights_that_train_are_not_kept_in_half_precision() -> None:
-    with pytest.raises(ConfigError, match='backbone.dtype=float32'):
+    with pytest.raises(ConfigError, match=r'backbone\.dtype=float32'):
         load_preset('clip_lstm', ['backbone.clip.tune=full'])
 
 

@@ -216,6 +216,7 @@ def test_korean_and_paraphrases_become_the_same_english() -> None:
     class Reader:
         def read(self, text: str) -> Reading:
             return Reading(INTENTS[0].features(), INTENTS[0], 1.0)
-    read = Instructions.read(['상자를 왼쪽으로 돌아서 빨간 컵 앞에서 멈춰', 'left, red cup'], Reader())
+    said = ['상자를 왼쪽으로 돌아서 빨간 컵 앞에서 멈춰', 'left of the box, red cup']
+    read = Instructions.read(said, Reader())
     assert read.texts == (INTENTS[0].describe(),) * 2
     assert np.array_equal(read.features[0], INTENTS[0].features())

@@ -18,7 +18,7 @@ from vla_nav.evaluation.drivers import BASELINES, drive_statistics
 from vla_nav.evaluation.page import FailurePictures, write_page
 from vla_nav.evaluation.records import EpisodeRecord, summarise, write_records
 from vla_nav.evaluation.rollout import STEP_S
-from vla_nav.runtimes.bundle import CONFIG_NAME, load_config
+from vla_nav.runtimes.bundle import CONFIG_NAME, read_bundle
 from vla_nav.simulation.scenario import SCENARIO_VERSION
 
 SUMMARY = 'summary.json'
@@ -33,7 +33,7 @@ def bundle_hash(policy: str) -> str:
     if policy in BASELINES:
         return ''
     bundle = Path(find_bundle(policy))
-    load_config(bundle)
+    read_bundle(bundle)
     return hashlib.sha256((bundle / CONFIG_NAME).read_bytes()).hexdigest()
 
 

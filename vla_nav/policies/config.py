@@ -6,11 +6,21 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from vla_nav.bringup.share import share_directory
 from vla_nav.spaces import ActionSpace
 
+# What the full-size members are built on.
+KOSMOS2 = 'microsoft/kosmos-2-patch14-224'
+CLIP = 'openai/clip-vit-base-patch32'
 Tune = Literal['frozen', 'lora', 'full']
 _Size = Annotated[int, Field(ge=1)]
 _Dropout = Annotated[float, Field(ge=0, lt=1)]
@@ -42,14 +52,14 @@ class Kosmos2Config(PretrainedConfig):
     token of the picture: nothing trains, so that features can be cached.
     """
 
-    source: str = 'microsoft/kosmos-2-patch14-224'
+    source: str = KOSMOS2
     readout: Literal['query', 'last'] = 'query'
 
 
 class ClipConfig(PretrainedConfig):
     """CLIP's two towers; ``normalise`` puts their features on CLIP's unit sphere."""
 
-    source: str = 'openai/clip-vit-base-patch32'
+    source: str = CLIP
     normalise: bool = True
 
 
@@ -172,7 +182,7 @@ class TrainConfig(_Strict):
     clip_norm: float | None = Field(None, gt=0)
     loss: Literal['huber', 'mse', 'l1'] = 'huber'
     huber_beta: float = Field(0.4, gt=0)
-    precision: Literal['no', 'fp16', 'bf16'] = 'no'
+    precision: Literal['fp32', 'fp16', 'bf16'] = 'fp32'  # YAML reads no as false
     gradient_checkpointing: bool = False
     deterministic: bool = False
     patience: int | None = Field(None, ge=1)
@@ -198,7 +208,7 @@ class FamilyConfig(_Strict):
     fusion: FusionConfig
     head: HeadConfig
     action: ActionConfig
-    train: TrainConfig = TrainConfig()
+    train: TrainConfig = TrainConfig.model_validate({})
 
     @property
     def window(self) -> int:
@@ -230,7 +240,7 @@ def load_preset(name_or_path: str | Path, overrides: list[str] | None = None) ->
     try:
         data = yaml.safe_load(path.read_text('utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f'{path}: cannot be read: {error}; give a preset\'s name '
+        raise ConfigError(f'{path}: cannot be read: {error}; choose a preset '
                           f'({", ".join(presets())}) or correct the file') from error
     if not isinstance(data, dict):
         raise ConfigError(f'{path}: is {data!r:.60}, not keys with values; start from a copy of '

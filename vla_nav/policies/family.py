@@ -106,8 +106,8 @@ class FamilyPolicy(nn.Module):
         for name, value in sorted(self.backbones.named_parameters()):
             if not value.requires_grad:
                 digest.update(f'{name} {value.dtype} {list(value.shape)}\n'.encode())
-                digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8)
-                              .numpy())
+                values = value.detach().cpu().contiguous().view(-1).view(torch.uint8)
+                digest.update(values.numpy().tobytes())
         return digest.hexdigest()
 
     def learned(self) -> dict[str, Tensor]:
@@ -126,6 +126,7 @@ class FamilyPolicy(nn.Module):
                                'preset or of other overrides: train again or copy the bundle '
                                'again')
         self.load_state_dict(weights, strict=False)
+
 
 def _backbones(config: FamilyConfig, weights: Weights) -> dict[str, nn.Module]:
     b = config.backbone

@@ -39,6 +39,7 @@ class Resampler(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
+        """Return what the queries have read, [B, queries, D]."""
         queries = self.queries.expand(len(tokens), -1, -1)
         for layer in self.layers:
             queries = layer(queries, tokens)
@@ -80,6 +81,7 @@ class Fusion(nn.Module):
                                  nn.GELU())
 
     def forward(self, features: Tensor) -> Tensor:
+        """Return [..., size] of flat features [..., F]."""
         flat = features.flatten(0, -2)
         vectors = []
         for index, (piece, part) in enumerate(zip(

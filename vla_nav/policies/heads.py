@@ -6,6 +6,8 @@ the same sequence cut into calls that hand the memory on; output t depends on no
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -33,6 +35,7 @@ class LstmHead(Head):
         self.state_size = 2 * config.layers * config.hidden
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs [B, T, hidden] and the memory after them."""
         parts = state.view(len(state), 2, self.layers, self.hidden).permute(1, 2, 0, 3)
         y, (h, c) = self.cells(x, (parts[0].contiguous(), parts[1].contiguous()))
         return y, torch.stack([h, c]).permute(2, 0, 1, 3).reshape(len(state), -1)
@@ -49,6 +52,7 @@ class GruHead(Head):
         self.state_size = config.layers * config.hidden
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs [B, T, hidden] and the memory after them."""
         parts = state.view(len(state), self.layers, self.hidden).transpose(0, 1)
         y, h = self.cells(x, parts.contiguous())
         return y, h.transpose(0, 1).reshape(len(state), -1)
@@ -64,9 +68,10 @@ class MlpHead(Head):
         widths = [inputs, *[config.hidden] * config.layers]
         self.layers = nn.Sequential(*(
             nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(config.dropout))
-            for a, b in zip(widths, widths[1:])))
+            for a, b in pairwise(widths)))
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs [B, T, hidden] and the memory after them."""
         return self.layers(x), state
 
 
@@ -91,6 +96,7 @@ class TransformerHead(Head):
         self.state_size = (window - 1) * (inputs + 1)
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """Return outputs [B, T, hidden] and the memory after them."""
         batch, steps, _ = x.shape
         past = state.view(batch, self.window - 1, self.inputs + 1).to(x.dtype)
         rows = torch.cat([past, torch.cat([x, x.new_ones(batch, steps, 1)], 2)], 1)
@@ -119,10 +125,11 @@ class Predictor(nn.Module):
         super().__init__()
         widths = [inputs, *hidden]
         layers: list[nn.Module] = []
-        for a, b in zip(widths, widths[1:]):
+        for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), nn.ReLU()]
         self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], chunk * actions))
         self.shape = (chunk, actions)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return chunks [..., K, A] of [..., H]."""
         return self.layers(x).unflatten(-1, self.shape)

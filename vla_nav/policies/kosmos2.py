@@ -111,7 +111,7 @@ class Kosmos2Backbone(nn.Module):
     def _prefix(self, text: str) -> Prefix:
         from transformers import DynamicCache
         ids = torch.tensor([self._ids(text)], device=self.model.device)
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         self._run(self._embed(ids), torch.ones_like(ids, dtype=torch.bool), cache)
         return [(layer.keys, layer.values) for layer in cache.layers]
 
@@ -121,7 +121,7 @@ class Kosmos2Backbone(nn.Module):
         prefixes = [self._prefixes.get(text, self._prefix) for text in texts]
         lengths = [prefix[0][0].shape[2] for prefix in prefixes]
         longest = max(lengths)
-        cache = DynamicCache()
+        cache: Any = DynamicCache()
         for layer in range(len(prefixes[0])):
             parts = [torch.cat([nn.functional.pad(
                 prefix[layer][kind], (0, 0, longest - length, 0))

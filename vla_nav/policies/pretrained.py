@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vla_nav.policies.config import BackboneConfig, ClipConfig, Kosmos2Config, PretrainedConfig
+from vla_nav.policies.config import CLIP, KOSMOS2, BackboneConfig, PretrainedConfig
 
 Weights = Literal['pretrained', 'random']
 _CONFIG, _WEIGHTS, _INDEX = 'config.json', 'model.safetensors', 'model.safetensors.index.json'
@@ -51,9 +51,13 @@ def load_tokenizer(key: str, source: str, weights: Weights) -> Any:
         return ByteTokenizer()
     from transformers import AutoTokenizer
     try:
-        return AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        # Without its files the library makes a tokenizer that knows no word.
+        if set(tokenizer.encode('stop', add_special_tokens=False)) <= {tokenizer.unk_token_id}:
+            raise ValueError('it knows no words')
     except Exception as error:  # of many types, one for each format and library behind it
         raise WeightsError(_message(key, source, error, [_TOKENIZER])) from error
+    return tokenizer
 
 
 class ByteTokenizer:
@@ -71,6 +75,7 @@ class ByteTokenizer:
         return 256 + self._OFFSET + ('/' in token)
 
     def __call__(self, text: str, **_: Any) -> dict[str, Tensor]:
+        """Return ids int64 [1, L], no more than CLIP reads, and a mask of ones."""
         ids = torch.tensor([[self.bos_token_id, *self.encode(text)]])[:, :77]
         return {'input_ids': ids, 'attention_mask': torch.ones_like(ids)}
 
@@ -92,6 +97,7 @@ class PictureNorm(nn.Module):
         self.shift: Tensor
 
     def forward(self, images: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return the normalised pictures in ``dtype``."""
         pixels = images.float() * self.scale.float() - self.shift.float()
         return pixels.permute(0, 3, 1, 2).to(dtype)
 
@@ -119,7 +125,7 @@ class TextMemory:
 
 
 def _architecture(kind: Any, key: str, source: str) -> Any:
-    if not Path(source).is_dir() and source in (Kosmos2Config().source, ClipConfig().source):
+    if not Path(source).is_dir() and source in (KOSMOS2, CLIP):
         # The library's defaults are these checkpoints' sizes; no file is needed to know them.
         return kind.config_class()
     try:

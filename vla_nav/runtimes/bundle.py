@@ -70,20 +70,37 @@ class BundleFiles(_Strict):
     model: BundleFile | None = None
 
 
-class BundleConfig(_Strict):
-    """What ``config.json`` says; times in nanoseconds or seconds as their names tell."""
+class FamilyFiles(_Strict):
+    """What was trained of a member of the VLA family, and its instruction reader."""
+
+    model: BundleFile
+    instruction: BundleFile | None = None
+
+
+class Saved(_Strict):
+    """A ``config.json`` of any kind of policy."""
 
     format_version: Literal[1] = FORMAT_VERSION
     name: str = Field(min_length=1)
     architecture: str = Field(min_length=1)
+    max_observation_age_s: float = Field(gt=0, allow_inf_nan=False)
+
+    def save(self, directory: Path) -> Path:
+        """Write ``config.json`` into the bundle's directory and return its path."""
+        path = directory / CONFIG_NAME
+        path.write_text(self.model_dump_json(indent=2, exclude_none=True) + '\n', 'utf-8')
+        return path
+
+
+class Network(Saved):
+    """What is common to policies that are one network; times as their names tell."""
+
     action_space: ActionSpaceConfig
     image: ImageConfig
-    state_size: int = Field(ge=1)
     step_ns: int = Field(gt=0)
     chunk: int = Field(ge=1)
-    max_observation_age_s: float = Field(gt=0, allow_inf_nan=False)
     arrived_threshold: float = Field(gt=0, le=1, allow_inf_nan=False)
-    files: BundleFiles
+    files: BundleFiles | FamilyFiles
     phrases: tuple[str, ...] = ()
     training: dict[str, Any] = Field(default_factory=dict)
 
@@ -94,7 +111,7 @@ class BundleConfig(_Strict):
         return value
 
     @model_validator(mode='after')
-    def _one_way_to_read(self) -> BundleConfig:
+    def _one_way_to_read(self) -> Network:
         if (self.files.instruction is None) != bool(self.phrases):
             raise ValueError('either files.instruction reads what the policy is told, or phrases '
                              'lists the ways to name its one task; give one of the two')
@@ -102,14 +119,64 @@ class BundleConfig(_Strict):
             raise ValueError('a phrase is empty')
         return self
 
-    def save(self, directory: Path) -> Path:
-        """Write ``config.json`` into the bundle's directory and return its path."""
-        path = directory / CONFIG_NAME
-        path.write_text(self.model_dump_json(indent=2, exclude_none=True) + '\n', 'utf-8')
-        return path
+
+class BundleConfig(Network):
+    """A policy that is an ONNX graph."""
+
+    state_size: int = Field(ge=1)
+    files: BundleFiles
+
+
+class FamilyBundle(Network):
+    """A member of the VLA family: what it learned, beside published backbones.
+
+    ``family`` is its :class:`vla_nav.policies.config.FamilyConfig`; ``backbone_sha256`` is the
+    fingerprint of the frozen weights that it was trained with.
+    """
+
+    architecture: Literal['family']
+    files: FamilyFiles
+    family: dict[str, Any]
+    backbone_sha256: str = Field(pattern=r'^[0-9a-f]{64}$')
+
+
+class Member(_Strict):
+    """A member of an ensemble: a bundle's directory, seen from the ensemble's, and its weight."""
+
+    path: str = Field(min_length=1)
+    weight: float = Field(ge=0, allow_inf_nan=False)
+
+
+class EnsembleBundle(Saved):
+    """Several policies that act together by weighted mean."""
+
+    architecture: Literal['ensemble']
+    members: tuple[Member, ...] = Field(min_length=1)
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @field_validator('members')
+    @classmethod
+    def _some_weight(cls, value: tuple[Member, ...]) -> tuple[Member, ...]:
+        if sum(member.weight for member in value) <= 0:
+            raise ValueError('all weights are 0; give at least one member a weight')
+        return value
+
+
+AnyBundle = BundleConfig | FamilyBundle | EnsembleBundle
+_KINDS: dict[str, type[FamilyBundle] | type[EnsembleBundle]] = {
+    'family': FamilyBundle, 'ensemble': EnsembleBundle}
 
 
 def load_config(directory: Path) -> BundleConfig:
+    """Read the ``config.json`` of an ONNX bundle; raise PolicyError as :func:`read_bundle`."""
+    config = read_bundle(directory)
+    if not isinstance(config, BundleConfig):
+        raise PolicyError(f'{directory / CONFIG_NAME}: architecture is {config.architecture!r}; '
+                          'this needs a bundle with an ONNX graph, such as models/compact')
+    return config
+
+
+def read_bundle(directory: Path) -> AnyBundle:
     """Read and check a bundle's ``config.json``; raise PolicyError naming file, key and value."""
     path = directory / CONFIG_NAME
     if not directory.is_dir():
@@ -128,7 +195,7 @@ def load_config(directory: Path) -> BundleConfig:
                           f'{FORMAT_VERSION}; export the bundle again or install a vla_nav that '
                           'reads it')
     try:
-        return BundleConfig.model_validate(data)
+        return _KINDS.get(data.get('architecture'), BundleConfig).model_validate(data)
     except ValidationError as error:
         problems = '; '.join(
             f'{".".join(map(str, e["loc"])) or "the whole"} is {e["input"]!r:.80}: {e["msg"]}'

@@ -1,0 +1,100 @@
+"""A trained member of the family as the robot runs it, by PyTorch without export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from vla_nav.contracts import PolicyError
+from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.language.reader import Reading
+from vla_nav.policies.config import ConfigError, FamilyConfig, validate
+from vla_nav.policies.family import FamilyPolicy
+from vla_nav.policies.instructions import Instructions
+from vla_nav.policies.pretrained import WeightsError
+from vla_nav.runtimes.bundle import CONFIG_NAME, FamilyBundle, read_file
+from vla_nav.runtimes.sessions import PROVIDERS
+from vla_nav.runtimes.stepping import Step, SteppingPolicy
+
+
+class EagerPolicy(SteppingPolicy):
+    """A :class:`vla_nav.contracts.Policy` from a family bundle. It never says it has arrived."""
+
+    def __init__(self, directory: Path, bundle: FamilyBundle, provider: str = 'auto',
+                 threads: int = 1) -> None:
+        """Load backbones and what was learned; raise PolicyError with the remedy."""
+        self._device = _device(provider)
+        if self._device == 'cpu':
+            torch.set_num_threads(threads)
+        self._policy = load_family(directory, bundle).to(self._device).eval()
+        super().__init__(bundle, directory, str(directory / bundle.files.model.name),
+                         self._device, threads)
+
+    def _initial_state(self) -> Tensor:
+        return self._policy.initial_state(1)
+
+    def _told_by(self, text: str, reading: Reading | None) -> Instructions:
+        told = (Instructions((text,), torch.zeros(1, FEATURE_SIZE)) if reading is None
+                else Instructions.of([reading]))
+        return told.to(self._device)
+
+    def _step(self, image: NDArray[np.uint8], told: Any, state: Any) -> Step:
+        try:
+            with torch.inference_mode():
+                pictures = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
+                chunk, after = self._policy(pictures, told, state)
+                return Step(chunk[0].float().cpu().numpy(), 0.0, after)
+        except RuntimeError as error:
+            raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
+
+    def _finite(self, state: Any) -> bool:
+        return bool(torch.isfinite(state).all())
+
+
+def load_family(directory: Path, bundle: FamilyBundle) -> FamilyPolicy:
+    """Return the network of a family bundle; raise PolicyError with the remedy."""
+    source = str(directory / bundle.files.model.name)
+    try:
+        config = validate(bundle.family, f'{directory / CONFIG_NAME}: family')
+        _check_agreement(directory, bundle, config)
+        policy = FamilyPolicy(config)
+        policy.load_learned(load(read_file(directory, bundle.files.model)), source)
+    except (ConfigError, WeightsError) as error:
+        raise PolicyError(str(error)) from error
+    except SafetensorError as error:
+        raise PolicyError(f'{source}: cannot be read: {error}; copy the bundle again') from error
+    found = policy.fingerprint()
+    if found != bundle.backbone_sha256:
+        raise PolicyError(f'{directory / CONFIG_NAME}: backbone_sha256 is '
+                          f'{bundle.backbone_sha256[:12]}, the backbones here have {found[:12]}: '
+                          'they are other weights than it was trained with. Place the same '
+                          'checkpoint, or train again')
+    return policy
+
+
+def _check_agreement(directory: Path, bundle: FamilyBundle, config: FamilyConfig) -> None:
+    b = config.backbone
+    pairs = {
+        'action_space': (bundle.action_space.build(), config.action.space),
+        'image': ((bundle.image.height, bundle.image.width), (b.height, b.width)),
+        'chunk': (bundle.chunk, config.action.chunk),
+        'step_ns': (bundle.step_ns, config.step_ns)}
+    for key, (there, mine) in pairs.items():
+        if there != mine:
+            raise PolicyError(f'{directory / CONFIG_NAME}: {key} is {there}, its family section '
+                              f'says {mine}; the file was edited: copy the bundle again')
+
+
+def _device(provider: str) -> str:
+    if provider not in PROVIDERS:
+        raise PolicyError(f'unknown provider {provider!r}; known are {", ".join(PROVIDERS)}')
+    if provider == 'cuda' and not torch.cuda.is_available():
+        raise PolicyError('CUDA is not available to PyTorch here; choose auto or cpu')
+    return 'cuda' if provider != 'cpu' and torch.cuda.is_available() else 'cpu'

@@ -1,0 +1,123 @@
+"""What all single-network policies share: reading, the pace of the memory, refusing nonsense."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.contracts import ActionChunk, Frame, PolicyError, PolicySpec
+from vla_nav.language.phrases import match_phrase
+from vla_nav.language.reader import InstructionReader, Reading
+from vla_nav.observations.preprocess import to_policy_image
+from vla_nav.runtimes.bundle import Network, read_file
+
+# Share of a step after which the memory moves on. Below 1, since a camera at the trained rate
+# jitters about it; well above 1/2, so that a camera twice as fast does not double the pace.
+_COMMIT_AFTER = 0.75
+
+
+class Step(NamedTuple):
+    """One step: normalised ``actions`` float32 [K, A], belief to have arrived, next memory."""
+
+    actions: NDArray[np.float32]
+    arrived: float
+    state: Any
+
+
+class SteppingPolicy:
+    """A :class:`vla_nav.contracts.Policy` around a network with explicit memory.
+
+    The memory advances at the trained rate whatever the camera's: a frame that comes earlier
+    than 0.75 of a step after the last one that moved it gets an action and leaves it as it was.
+    Subclasses give ``_initial_state``, ``_told_by`` and ``_step``, and where their memory is no
+    array ``_finite``.
+    """
+
+    def __init__(self, config: Network, directory: Path, source: str, provider: str,
+                 threads: int) -> None:
+        """Read what ``config`` says; ``source`` names the network in errors.
+
+        Raises PolicyError naming the file and the remedy.
+        """
+        self.source = source
+        self._phrases = config.phrases
+        self._reader: InstructionReader | None = None
+        instruction = config.files.instruction
+        if instruction is not None:
+            read_file(directory, instruction)  # compares the checksum
+            self._reader = InstructionReader(directory / instruction.name, threads)
+        self._space = config.action_space.build()
+        self._spec = PolicySpec(
+            name=config.name, action_space=self._space, image_height=config.image.height,
+            image_width=config.image.width, step_ns=config.step_ns, chunk=config.chunk,
+            max_observation_age_s=config.max_observation_age_s,
+            arrived_threshold=config.arrived_threshold, provider=provider)
+        self._told: Any = None  # what the text says; None while there is no instruction
+        self.reset()
+
+    @property
+    def spec(self) -> PolicySpec:
+        """Return the static description."""
+        return self._spec
+
+    def reset(self) -> None:
+        """Forget the past: a new episode begins. The instruction stays."""
+        self._state = self._initial_state()
+        self._newest_ns: int | None = None
+        self._committed_ns: int | None = None
+
+    def set_instruction(self, text: str) -> str:
+        """Read a new instruction and return its reading; raise NotUnderstood.
+
+        After a refusal there is no instruction, so that the old one is not carried on with. The
+        memory belongs to the old task and is cleared too.
+        """
+        self._told = None
+        self.reset()
+        if self._reader is None:
+            said, reading = match_phrase(text, self._phrases), None
+        else:
+            reading = self._reader.read(text)
+            said = reading.intent.describe()
+        self._told = self._told_by(said, reading)
+        return said
+
+    def act(self, frame: Frame) -> ActionChunk:
+        """Return the chunk for this frame; raise PolicyError rather than invent one."""
+        if self._told is None:
+            raise PolicyError('there is no instruction to follow: set one that is understood')
+        if self._newest_ns is not None and frame.stamp_ns < self._newest_ns:
+            self.reset()  # time went back: a new run, a looped video or a restarted simulator
+        image = to_policy_image(frame.image, self._spec.image_height, self._spec.image_width)
+        step = self._step(image, self._told, self._state)
+        finite = {'actions': np.isfinite(step.actions).all(), 'arrived': np.isfinite(step.arrived),
+                  'next_state': self._finite(step.state)}
+        for name, is_finite in finite.items():
+            if not is_finite:
+                raise PolicyError(f'{self.source}: the network gave a non-finite {name!r}; '
+                                  'the robot must not follow it. Reset the policy; where it '
+                                  'happens again, choose another bundle')
+        if (self._committed_ns is None
+                or frame.stamp_ns - self._committed_ns >= _COMMIT_AFTER * self._spec.step_ns):
+            self._state, self._committed_ns = step.state, frame.stamp_ns
+        self._newest_ns = frame.stamp_ns
+        return ActionChunk(self._space.denormalise(step.actions), self._spec.step_ns,
+                           frame.stamp_ns, float(np.clip(step.arrived, 0.0, 1.0)))
+
+    def _initial_state(self) -> Any:
+        """Return the memory of nothing."""
+        raise NotImplementedError
+
+    def _told_by(self, text: str, reading: Reading | None) -> Any:
+        """Return what the network takes for an instruction; ``reading`` is None for a phrase."""
+        raise NotImplementedError
+
+    def _step(self, image: NDArray[np.uint8], told: Any, state: Any) -> Step:
+        """Run the network on uint8 [H, W, 3]; raise PolicyError where that fails."""
+        raise NotImplementedError
+
+    def _finite(self, state: Any) -> bool:
+        return bool(np.isfinite(state).all())
