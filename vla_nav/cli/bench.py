@@ -61,6 +61,26 @@ def pictures(
 
 
 @app.command()
+def features(
+    preset: Annotated[str, typer.Argument(help='A preset, or a YAML file.')],
+    data: Annotated[Path, typer.Option(metavar='DIR', help='Recordings; a dozen are enough.')],
+    overrides: Annotated[list[str] | None, typer.Argument(
+        metavar='[KEY=VALUE]...', help='Changes to the preset.')] = None,
+    random: Annotated[bool, typer.Option('--random', help='Do without published weights: the '
+                                         'time is the same.')] = False,
+) -> None:
+    """Time an epoch of training with kept features of frozen backbones, and one without."""
+    from vla_nav.cli.train import shipped_reader
+    from vla_nav.policies.config import load_preset
+    from vla_nav.training.family.run import Job
+    from vla_nav.training.family.speed import measure_cache
+    from vla_nav.training.family.trainer import Notes
+    job = Job(load_preset(preset, overrides), (data,), Path(), Path(), shipped_reader(),
+              weights='random' if random else 'pretrained')
+    print(json.dumps(measure_cache(job, Notes(say=lambda text: None)), indent=1))
+
+
+@app.command()
 def safety(
     policy: _Policy = 'models/compact',
     trials: Annotated[int, typer.Option(min=1, help='Failures of each kind.')] = 20,

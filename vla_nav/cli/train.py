@@ -103,6 +103,33 @@ def ensemble(
 
 
 @app.command()
+def study(
+    work: Annotated[Path, typer.Option(help='Folder of everything; a study that was cut off '
+                                       'goes on from here. Needs 20 GB.')] = Path('runs/study'),
+    overrides: Annotated[list[str] | None, typer.Argument(
+        metavar='[KEY=VALUE]...', help='Changes to every preset.')] = None,
+    expert: Annotated[int, typer.Option(min=2, help='Drives of the expert.')] = 1000,
+    driven: Annotated[int, typer.Option(min=0, help='Drives of models/compact, with the '
+                                        "expert's labels.")] = 600,
+    workers: Annotated[int, typer.Option(min=1, help='Processes that simulate.')] = 2,
+    quick: Annotated[bool, typer.Option('--quick', help='A few drives and steps only, to see '
+                                        'that it runs.')] = False,
+) -> None:
+    """Train the family's small forms on simulated drives and measure them: one table."""
+    from vla_nav.bringup.share import share_directory
+    from vla_nav.training.family.problems import TrainingError
+    from vla_nav.training.family.study import QUICK, StudyPlan, run_study
+
+    plan = (QUICK if quick else
+            StudyPlan(expert, driven, workers=workers, overrides=tuple(overrides or ())))
+    try:
+        typer.echo(run_study(work, plan, share_directory() / 'models' / 'compact',
+                             lambda line: typer.echo(line, err=True)))
+    except TrainingError as error:
+        raise _failed(error) from error
+
+
+@app.command()
 def instruction(
     out: Annotated[Path, typer.Option(help='Folder for instruction.onnx and metrics.json.')]
     = Path('runs/instruction'),

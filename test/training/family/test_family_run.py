@@ -12,6 +12,7 @@ import recorded
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from vla_nav.cli import bench
 from vla_nav.cli import train as cli
 from vla_nav.contracts import Frame
 from vla_nav.runtimes import load_policy
@@ -82,9 +83,18 @@ def test_each_picture_is_encoded_once(place, trained):
     assert len(cached_files(place)) == 20
 
 
+def test_the_benchmark_times_an_epoch_with_and_without(place):
+    done = CliRunner().invoke(bench.app, [
+        'features', 'clip_lstm', '--data', str(place / 'day'),
+        *checkpoints.overrides({'clip': place / 'clip'}), *SMALL])
+    found = json.loads(done.stdout)
+    assert found['pictures'] > 100 and found['epoch_s'] > 0 and found['epoch_cached_s'] > 0
+    assert found['speed_up'] == pytest.approx(found['epoch_s'] / found['epoch_cached_s'], rel=0.1)
+
+
 def test_a_damaged_file_is_encoded_again(place, trained):
     damaged, swapped = cached_files(place)[:2]
-    before = load_file(damaged)['features']
+    before = load_file(damaged)['features'].clone()  # the file itself is mapped
     damaged.write_bytes(damaged.read_bytes()[:-100])
     # Somebody else's file under this name, in itself intact.
     os.replace(swapped, swapped.with_suffix('.away'))

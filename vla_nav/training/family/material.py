@@ -84,13 +84,15 @@ def read_instructions(recordings: Sequence[Recording], reader: Reads) -> Instruc
 def refuse_lint(data: Sequence[Path], warn: Callable[[str], None]) -> None:
     """Run the linter over every folder; TrainingError where it finds an error."""
     errors: list[str] = []
+    warnings: list[str] = []
     for folder in data:
         for finding in lint(folder):
             line = f'{finding.file}: {finding.field}: {finding.message}\n  -> {finding.remedy}'
-            if finding.severity == 'error':
-                errors.append(line)
-            else:
-                warn(line)
+            (errors if finding.severity == 'error' else warnings).append(line)
+    for line in warnings[:_SHOWN]:
+        warn(line)
+    if len(warnings) > _SHOWN:
+        warn(f'{len(warnings) - _SHOWN} more warnings: vla-nav data lint shows them')
     if errors:
         more = f'\n... and {len(errors) - _SHOWN} more' if len(errors) > _SHOWN else ''
         raise TrainingError('vla-nav data lint finds errors in the recordings:\n' +

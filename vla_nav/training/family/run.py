@@ -16,6 +16,7 @@ from accelerate import Accelerator
 from vla_nav.language.reader import InstructionReader
 from vla_nav.policies.config import FamilyConfig
 from vla_nav.policies.family import FamilyPolicy
+from vla_nav.policies.pretrained import Weights
 from vla_nav.training.family import checkpoint
 from vla_nav.training.family.cache import CacheSettings, FeatureStore
 from vla_nav.training.family.material import Material, gather, refuse_lint
@@ -34,7 +35,8 @@ class Job:
 
     ``out`` becomes the bundle; what a training needs to go on lies in ``out/training``.
     ``cache`` holds features of frozen backbones, for any training. ``reader`` is a trained
-    ``instruction.onnx``; ``command`` the words that started this, for the model card.
+    ``instruction.onnx``; ``command`` the words that started this, for the model card;
+    ``weights`` 'random' does without published backbones, to measure speed.
     """
 
     config: FamilyConfig
@@ -43,6 +45,7 @@ class Job:
     cache: Path
     reader: Path
     command: tuple[str, ...] = ()
+    weights: Weights = 'pretrained'
 
     @property
     def folder(self) -> Path:
@@ -62,7 +65,7 @@ def prepared(job: Job, notes: Notes) -> Iterator[tuple[Trainer, Trained]]:
             refuse_lint(job.data, notes.say)
         material = gather(job.config, job.data, InstructionReader(job.reader))
         torch.manual_seed(t.seed)
-        policy = FamilyPolicy(job.config).to(accelerator.device)
+        policy = FamilyPolicy(job.config, job.weights).to(accelerator.device)
         cached = t.cache and policy.cacheable
         began = time.monotonic()
         encoded, source = 0, None
@@ -102,8 +105,9 @@ def train(job: Job, notes: Notes) -> dict[str, Any] | None:
             return None
         checkpoint.load_best(job.folder, trained.policy)
         model = Imitation(trained.policy, job.config.train, trained.cached)
-        figures = {part: report(model, trained.material, trained.source, members)
-                   for part, members in trained.material.parts._asdict().items()
-                   if part != 'train' and members}
+        material = trained.material
+        figures = {part: report(model, material, trained.source, material.members(recordings))
+                   for part, recordings in material.parts._asdict().items()
+                   if part != 'train' and recordings}
         return write_result(job.out, job.reader, job.config, trained, figures,
                             shlex.join(job.command))

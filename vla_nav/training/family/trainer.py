@@ -104,7 +104,7 @@ class Trainer:
             with named_memory(self._memory_remedy):
                 while self.progress.epoch < t.epochs and not self.progress.stopped:
                     began = time.monotonic()
-                    self._epoch(writer)
+                    self.train_epoch(writer)
                     self._close_epoch(writer, time.monotonic() - began)
         finally:
             if writer is not None:
@@ -125,7 +125,8 @@ class Trainer:
         return {'loss': float(loss / values), 'mae': float(absolute / values),
                 'first': dict(zip(self.config.action.space.names, (first / firsts).tolist()))}
 
-    def _epoch(self, writer: SummaryWriter | None) -> None:
+    def train_epoch(self, writer: SummaryWriter | None) -> None:
+        """Make the steps that are left of this epoch; ``writer`` gets the curves."""
         t, p = self.config.train, self.progress
         last = (p.epoch + 1) * self.steps.per_epoch
         loader = DataLoader(self.steps, batch_size=None, sampler=range(p.step, last),

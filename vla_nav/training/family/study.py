@@ -1,0 +1,177 @@
+"""The family's small forms, from simulated drives to one table of what they can do.
+
+Every stage leaves a folder; what is there is not done again, so that a study that was cut off
+goes on where it was.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vla_nav.evaluation.metrics import wilson_interval
+from vla_nav.evaluation.table import FIRST_SEED
+from vla_nav.language.reader import InstructionReader
+from vla_nav.training.collect import collect
+from vla_nav.training.family.problems import TrainingError
+from vla_nav.training.family.simulated import write_recordings
+
+MEMBERS = ('hybrid_small', 'simple_lstm_small', 'robovlms_small')
+BELOW = ('step-index', 'image-blind', 'text-blind')
+ENSEMBLE = 'ensemble'
+# Compact's own training begins at 1000; these seeds are neither its rounds' nor an evaluation's.
+_EXPERT_SEED, _DRIVEN_SEED = 100_000, 200_000
+_RUN = 'from vla_nav.cli.main import main; main()'
+_CONDITIONS = ('true', 'swapped-side', 'swapped-goal')
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """How much of everything: drives to learn from, drives to measure.
+
+    ``expert`` drives are the expert's; in ``driven`` more the shipped compact policy drives and
+    the expert says what would have been right. ``drives`` are measured with the true text and
+    ``swapped`` each with the side and the goal swapped. ``overrides`` change every preset.
+    """
+
+    expert: int = 1000
+    driven: int = 600
+    offline: int = 96
+    drives: int = 120
+    swapped: int = 40
+    workers: int = 2
+    overrides: tuple[str, ...] = ()
+
+
+QUICK = StudyPlan(6, 2, 2, 2, 1, 1, ('train.epochs=1', 'train.batch=8', 'train.stride_s=3'))
+
+
+def run_study(work: Path, plan: StudyPlan, compact: Path,
+              say: Callable[[str], None] = print) -> str:
+    """Do what is missing of the study in ``work`` and return its table as Markdown.
+
+    ``compact`` is the bundle that drives, and whose instruction reader is used. Also writes
+    ``study.md`` and ``study.json``. Raises TrainingError where a command fails.
+    """
+    seconds: dict[str, float] = _read(work / 'seconds.json', {})
+
+    def stage(name: str, done: Path, do: Callable[[], Any]) -> None:
+        if not done.exists():
+            say(f'{name} ...')
+            began = time.monotonic()
+            do()
+            seconds[name] = round(time.monotonic() - began, 1)
+            (work / 'seconds.json').write_text(json.dumps(seconds), 'utf-8')
+    work.mkdir(parents=True, exist_ok=True)
+    data = work / 'recordings'
+    stage('drives', data / 'complete', lambda: _drives(work, data, plan, compact))
+    lines: list[str] = []
+
+    def command(*words: str) -> None:
+        lines.append(shlex.join(['vla-nav', *words]))
+
+        def do() -> None:
+            if subprocess.run([sys.executable, '-c', _RUN, *words], check=False).returncode:
+                raise TrainingError(f'failed: {lines[-1]}; the same command goes on from here')
+        stage(' '.join(words[:3]) + f' {Path(words[-1]).name}', Path(words[-1]) / _DONE[words[0]],
+              do)
+    bundles = {name: work / name for name in MEMBERS}
+    for name, bundle in bundles.items():
+        command('train', name, *plan.overrides, '--data', str(data), '--out', str(bundle))
+    bundles[ENSEMBLE] = work / ENSEMBLE
+    command('train', 'ensemble', *(str(work / name) for name in MEMBERS), '--data', str(data),
+            '--out', str(bundles[ENSEMBLE]))
+    for name, bundle in bundles.items():
+        seeds = ('--first-seed', str(FIRST_SEED))
+        command('evaluate', 'offline', '--policy', str(bundle), '--episodes', str(plan.offline),
+                *seeds, '--out', str(work / 'offline' / name))
+        for text in _CONDITIONS:
+            count = plan.drives if text == 'true' else plan.swapped
+            command('evaluate', 'closed-loop', '--policy', str(bundle), '--text', text,
+                    '--episodes', str(count), *seeds, '--pictures', '0', '--out',
+                    str(work / 'closed_loop' / f'{name}_{text}'))
+    found = {name: _figures(work, name) for name in bundles}
+    ensemble = _read(work / ENSEMBLE / 'metrics.json', {})
+    page = _page(found, ensemble, lines, seconds)
+    (work / 'study.md').write_text(page, 'utf-8')
+    (work / 'study.json').write_text(json.dumps(
+        {'members': found, 'ensemble': ensemble, 'commands': lines, 'seconds': seconds},
+        indent=1) + '\n', 'utf-8')
+    return page
+
+
+_DONE = {'train': 'config.json', 'evaluate': 'summary.json'}  # what each command writes last
+
+
+def _drives(work: Path, data: Path, plan: StudyPlan, compact: Path) -> None:
+    reader = InstructionReader(compact / 'instruction.onnx')
+    for name, seed, count, driver in (
+            ('expert', _EXPERT_SEED, plan.expert, None),
+            ('driven', _DRIVEN_SEED, plan.driven, compact / 'policy.onnx')):
+        if count:
+            collect(work / 'rollouts' / name, seed, count, driver, plan.workers)
+            write_recordings(work / 'rollouts' / name, data, reader)
+    (data / 'complete').touch()
+
+
+def _figures(work: Path, name: str) -> dict[str, Any]:
+    offline = _read(work / 'offline' / name / 'summary.json', {})
+    loops = {text: _read(work / 'closed_loop' / f'{name}_{text}' / 'summary.json', {})
+             for text in _CONDITIONS}
+    mae = {key: value['value'] for key, value in offline['mae'].items()}
+    successes = sum(round(loop['success_rate'] * loop['episodes']) for loop in loops.values())
+    episodes = sum(loop['episodes'] for loop in loops.values())
+    training = _read(work / name / 'metrics.json', {})
+    return {
+        'parameters': training.get('parameters'), 'training_seconds': training.get('seconds'),
+        'mae': mae, 'mae_interval': [offline['mae']['policy'][key] for key in ('low', 'high')],
+        'of_constant_mean': mae['policy'] / mae['constant mean'],
+        'below': {key: mae['policy'] < mae[key] for key in BELOW},
+        'success': successes / episodes, 'success_interval': wilson_interval(successes, episodes),
+        'episodes': episodes,
+        'by_text': {text: {key: loop[key] for key in (
+            'success_rate', 'ci95', 'episodes', 'side_accuracy', 'goal_accuracy')}
+            for text, loop in loops.items()}}
+
+
+def _page(found: dict[str, dict[str, Any]], ensemble: dict[str, Any], lines: list[str],
+          seconds: dict[str, float]) -> str:
+    out = ["# The family's small forms", '',
+           '| | parameters | minutes | MAE | 95 % | of constant mean (≤ 0.5) | below '
+           f'{", ".join(BELOW)} | success | 95 % | n | true text | side swapped | goal swapped |',
+           '|---' * 13 + '|']
+    for name, f in found.items():
+        low, high = f['mae_interval']
+        below = ', '.join('yes' if f['below'][key] else '**no**' for key in BELOW)
+        minutes = '' if f['training_seconds'] is None else f'{f["training_seconds"] / 60:.0f}'
+        bounds = '' if low is None else f'{low:.4f} to {high:.4f}'
+        texts = ' | '.join(f'{f["by_text"][text]["success_rate"]:.3f}' for text in _CONDITIONS)
+        parameters = '' if f['parameters'] is None else f'{f["parameters"]:,}'
+        out.append(
+            f'| {name} | {parameters} | {minutes} | {f["mae"]["policy"]:.4f} | {bounds} | '
+            f'{f["of_constant_mean"]:.3f} | {below} | {f["success"]:.3f} | '
+            f'{f["success_interval"][0]:.3f} to {f["success_interval"][1]:.3f} | '
+            f'{f["episodes"]} | {texts} |')
+    best = max(f['success'] for f in found.values())
+    weights = ', '.join(f'{weight:.2f}' for weight in ensemble['weights'])
+    difference = ensemble['ensemble_minus_best']
+    out += ['', f'Best success {best:.3f} (must: 0.80). Ensemble weights, fitted on '
+            f'{ensemble["validation_episodes"]} validation drives: {weights}; on '
+            f'{ensemble["test_episodes"]} test drives its MAE is {difference["value"]:+.4f} '
+            f'against its best member ({difference["low"]} to {difference["high"]}).', '',
+            'Offline: unseen drives of the expert. Success: rests at the named goal, having '
+            'passed on the named side, without contact.', '', 'Commands:', '']
+    out += [f'    {line}' for line in lines]
+    out += ['', f'{sum(seconds.values()) / 3600:.1f} hours in all.', '']
+    return '\n'.join(out)
+
+
+def _read(path: Path, missing: Any) -> Any:
+    return json.loads(path.read_text('utf-8')) if path.is_file() else missing
