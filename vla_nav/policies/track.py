@@ -76,7 +76,9 @@ class Gradients(nn.Module):
         right = wide[:, :, 1:-1, 2:] - wide[:, :, 1:-1, :-2]
         down = wide[:, :, 2:, 1:-1] - wide[:, :, :-2, 1:-1]
         size = (right ** 2 + down ** 2).sqrt()
-        turned = torch.atan2(down, right) * (_ORIENTATIONS / math.pi)
+        # Not atan2: its ONNX form divides 0 by 0 where a picture is even.
+        slope = down / torch.where(right == 0, torch.full_like(right, 1e-6), right)
+        turned = torch.atan(slope) * (_ORIENTATIONS / math.pi)
         turned = torch.where(turned < 0, turned + _ORIENTATIONS, turned)
         distance = (turned - self.centres).abs()
         distance = torch.minimum(distance, _ORIENTATIONS - distance)

@@ -29,14 +29,14 @@ class Recipe:
     """
 
     network: TrackConfig = field(default_factory=TrackConfig)
-    copies: int = 8
-    steps: int = 250
+    copies: int = 6
+    steps: int = 200
     every: int = 50
     batch: int = 64
     rate: float = 1.5e-3
     weight_decay: float = 0.05
     average: float = 0.98
-    inner: int = 4
+    inner: int = 3
     seed: int = 0
 
 
