@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vla_nav.episodes.timing import nearest
+from vla_nav.training.family.pictures import Pictures
 from vla_nav.training.family.recordings import read_recordings
 from vla_nav.training.family.windows import Shape, Track
 
@@ -92,3 +94,18 @@ def test_segments_follow_on_each_other(recording):
     segments = track.segments()
     pictures = np.concatenate([rows[there] for rows, there in segments])
     assert (pictures == np.arange(21)).all() and {len(rows) for rows, _ in segments} == {8}
+
+
+def test_pictures_survive_pickling_while_files_are_open(recording):
+    pictures = Pictures([recording], 32, 32)
+    there = pictures.window(0, np.array([3, 3, 5]))
+    again = pickle.loads(pickle.dumps(pictures))  # as a reading process gets them
+    assert (again.window(0, np.array([3, 3, 5])) == there).all()
+
+
+def test_light_is_one_for_a_window(recording):
+    pictures = Pictures([recording], 32, 32, augment=1.0)
+    rows = np.array([2, 2, 2])
+    lit = pictures.window(0, rows, np.random.default_rng(1))
+    assert (lit[0] == lit[1]).all() and (lit[0] == lit[2]).all()
+    assert not (lit[0] == pictures.window(0, rows)[0]).all()

@@ -17,8 +17,7 @@ from vla_nav.training.family.pictures import Pictures
 from vla_nav.training.family.trainer import Notes, Trainer, accelerator_for
 
 
-def run(data: Path, folder: Path, config, step=lambda done, total, loss: None, say=print,
-        freeze: bool = False):
+def run(data: Path, folder: Path, config, step=lambda done, total, loss: None, say=print):
     """Train and return how it went."""
     with accelerator_for(config.train) as accelerator:
         material = gather(config, [data], recorded.Reader())

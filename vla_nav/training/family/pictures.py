@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +30,7 @@ class Pictures:
         """Read pictures as [height, width]; ``augment`` is the strength of :class:`Light`."""
         self._recordings, self._size, self._augment = recordings, (height, width), augment
         self._open: OrderedDict[int, tuple[ExitStack, Episode]] = OrderedDict()
+        self._process = os.getpid()
 
     def window(self, recording: int, rows: NDArray[np.int64],
                rng: np.random.Generator | None = None) -> Tensor:
@@ -50,7 +53,12 @@ class Pictures:
             stack.close()
         self._open.clear()
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_open': OrderedDict()}
+
     def _episode(self, recording: int) -> Episode:
+        if self._process != os.getpid():  # HDF5 cannot share files with a forked process
+            self._open, self._process = OrderedDict(), os.getpid()
         if recording in self._open:
             self._open.move_to_end(recording)
         else:

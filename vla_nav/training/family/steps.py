@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -86,16 +85,17 @@ class TrainingSteps(Dataset[list[Batch]]):
         self._stride, self._batch, self._seed, self._share = stride, batch, seed, share
         self._windows = sum(len(labels.tracks[m].starts(stride, 0.0)) for m in members)
         self.per_epoch = -(-self._windows // batch)
-        # Each process, also one that only reads pictures, plans an epoch once.
-        self._plan = lru_cache(maxsize=2)(self._plan_epoch)
+        self._planned: tuple[int, NDArray[np.int64]] | None = None
 
     def __getitem__(self, index: int) -> list[Batch]:
         epoch, step = divmod(index, self.per_epoch)
-        rows = self._plan(epoch)[step][self._share.rank::self._share.ranks]
+        if self._planned is None or self._planned[0] != epoch:
+            self._planned = epoch, self._plan(epoch)
+        rows = self._planned[1][step][self._share.rank::self._share.ranks]
         return [self._gather(rows[part::self._share.accumulate], epoch)
                 for part in range(self._share.accumulate)]
 
-    def _plan_epoch(self, epoch: int) -> NDArray[np.int64]:
+    def _plan(self, epoch: int) -> NDArray[np.int64]:
         """Return (recording, first picture) of every window, int64 [steps, batch, 2]."""
         rng = np.random.default_rng([self._seed, epoch])
         windows = np.concatenate([
