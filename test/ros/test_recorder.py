@@ -41,12 +41,10 @@ def _call(probe, action):
 
 def _start(probe, robot, until):
     """Ask for a take until the answer fits: discovery takes its own time."""
-    while True:
-        answer = _call(probe, 'start')
-        if until(answer):
-            return answer
-        seen = robot.sent
-        probe.wait_until(lambda: robot.sent > seen + 4, 'more pictures')
+    while not until(answer := _call(probe, 'start')):
+        pictures = robot.sent + 4
+        probe.wait_until(lambda enough=pictures: robot.sent > enough, 'more pictures')
+    return answer
 
 
 def test_a_take_is_kept_audited_and_converted(probe, graph, robot, bundle, tmp_path):

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from vla_nav.cli.convert import convert_command
 from vla_nav.episodes.from_tub import episodes_from_tub
 from vla_nav.episodes.lint import lint as lint_episodes
 from vla_nav.episodes.readers import open_episode
@@ -22,6 +23,7 @@ from vla_nav.episodes.store import EpisodeRef, find_episodes, write_episode
 from vla_nav.spaces import ActionSpace
 
 app = typer.Typer(no_args_is_help=True, help='Look at recorded episodes, check and convert them.')
+app.command('convert')(convert_command)
 _OUT, _ERR = Console(), Console(stderr=True)
 _Json = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
@@ -46,16 +46,16 @@ class RecorderTopics:
         """Return the full name of the topic of instructions."""
         return self._full(_INSTRUCTION)
 
-    def choose_transport(self, wanted: str) -> str:
+    def choose_transport(self, wanted: str) -> Literal['raw', 'compressed']:
         """Return 'raw' or 'compressed'; ValueError where nobody publishes pictures."""
         raw, compressed = self._full(_IMAGE), self._full(f'{_IMAGE}/compressed')
-        if wanted == 'auto':
-            wanted = 'compressed' if self._node.count_publishers(compressed) else 'raw'
-        topic = compressed if wanted == 'compressed' else raw
+        small = wanted == 'compressed' or (
+            wanted == 'auto' and self._node.count_publishers(compressed) > 0)
+        topic = compressed if small else raw
         if not self._node.count_publishers(topic):
             raise ValueError(f'nobody publishes {topic}: start the camera, remap the topic, or '
                              'set image_transport')
-        return wanted
+        return 'compressed' if small else 'raw'
 
     def needed(self, transport: str) -> tuple[str, ...]:
         """Return the topics that a take cannot do without."""

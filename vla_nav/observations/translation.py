@@ -19,19 +19,19 @@ class Translation(BaseModel):
 
     model_config = ConfigDict(extra='forbid', frozen=True, allow_inf_nan=False)
 
-    image_topic: str = Field('camera/image_raw', min_length=1)
+    image_topic: str = Field(default='camera/image_raw', min_length=1)
     image_transport: Literal['auto', 'raw', 'compressed'] = 'auto'
-    command_topic: str = Field('cmd_vel', min_length=1)
-    odometry_topic: str = Field('odom', min_length=1)
-    instruction_topic: str = Field('instruction', min_length=1)
+    command_topic: str = Field(default='cmd_vel', min_length=1)
+    odometry_topic: str = Field(default='odom', min_length=1)
+    instruction_topic: str = Field(default='instruction', min_length=1)
     action_names: tuple[str, ...] = AXES
     # Whoever drives answers a picture a little after it was taken.
-    command_lead: float = Field(0.05, ge=0.0, le=1.0)
+    command_lead: float = Field(default=0.05, ge=0.0, le=1.0)
     # A base stops by itself when its commands are older than that.
-    command_tolerance: float = Field(0.5, gt=0.0, le=10.0)
-    odometry_tolerance: float = Field(0.1, gt=0.0, le=10.0)
+    command_tolerance: float = Field(default=0.5, gt=0.0, le=10.0)
+    odometry_tolerance: float = Field(default=0.1, gt=0.0, le=10.0)
     # Where pictures are further apart than that, one episode ends and the next begins.
-    longest_gap: float = Field(1.0, gt=0.0, le=60.0)
+    longest_gap: float = Field(default=1.0, gt=0.0, le=60.0)
 
     @field_validator('action_names')
     @classmethod

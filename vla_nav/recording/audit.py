@@ -54,7 +54,7 @@ def audit(arrivals: Mapping[str, Sequence[int]], needed: Sequence[str], began_ns
 
 def _one(topic: str, times: Sequence[int], needed: bool, began_ns: int,
          ended_ns: int) -> TopicAudit:
-    between = np.diff(np.asarray(times, np.int64))
+    between = np.diff(np.asarray(times, np.float64))
     usual = float(np.median(between)) if len(between) else 0.0
     silences = np.diff(np.asarray([began_ns, *times, ended_ns], np.int64))
     return TopicAudit(
