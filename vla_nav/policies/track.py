@@ -59,6 +59,8 @@ class Gradients(nn.Module):
     """
 
     channels = _ORIENTATIONS + 2
+    centres: Tensor
+    luma: Tensor
 
     def __init__(self) -> None:
         """Keep the constants as buffers, so that they move along with the module."""
@@ -132,6 +134,9 @@ def blend(chunk: Tensor, past: Tensor, smoothing: Tensor | float) -> tuple[Tenso
 
 class TrackPolicy(nn.Module):
     """Several networks, a linear map, and a memory of what earlier pictures foretold."""
+
+    scale: Tensor
+    signs: Tensor
 
     def __init__(self, config: TrackConfig) -> None:
         """Build the parts; ``scale`` [axes] is the networks' share, the rest is linear."""

@@ -42,8 +42,11 @@ def run_study(frames: TubFrames, recipe: Recipe, work: Path, only: int = 0,
                     material = Material(frames, recipe)
                     ridges = {'ridge': HistogramRidge(frames.grey, mirrored=False),
                               'ridge_mirrored': HistogramRidge(frames.grey, mirrored=True)}
-                result = {'fold': number, **_run_fold(frames, fold, material, ridges, recipe)}
-                path.write_text(json.dumps({**result, 'stamp': stamp}, indent=1) + '\n', 'utf-8')
+                computed = _run_fold(frames, fold, material, ridges, recipe)
+                path.write_text(json.dumps({'fold': number, **computed, 'stamp': stamp},
+                                           indent=1) + '\n', 'utf-8')
+                result = _kept(path, stamp)
+                assert result is not None  # it was just written
             say(f'fold {number}: policy {result["mae"]["policy"]["both"]:.4f}, ridge '
                 f'{result["mae"]["ridge"]["both"]:.4f}')
             results.append(result)
