@@ -45,7 +45,7 @@ class Recipe:
     expert_steps: int = 2000
     rounds: tuple[Round, ...] = (
         Round(400, 1500), Round(400, 1500), Round(500, 2000, 1500), Round(500, 2000, 1500),
-        Round(500, 2000, 1500), Round(400, 2500, 1500))
+        Round(500, 3500, 1500))
     decay_steps: int = 3000
     memory_steps: int = 4000
     seed: int = 0
