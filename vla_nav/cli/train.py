@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from vla_nav.cli import tub
+from vla_nav.cli.finetune import finetune_command
 
 _ERR = Console(stderr=True)
 
@@ -31,6 +32,7 @@ app = typer.Typer(no_args_is_help=True, cls=_Presets, help=(
     'Train a policy and write its bundle: `train PRESET --data DIR... [key=value ...]` for a '
     'member of the VLA family on your recordings, or one of the commands below.'))
 app.command('tub')(tub.train)
+app.command('finetune')(finetune_command)
 
 _Out = Annotated[Path, typer.Option(help="The bundle's folder.")]
 _Seed = Annotated[int, typer.Option(min=0, help='Of weights, batches and sentences.')]
@@ -52,6 +54,9 @@ def preset(
     cache: Annotated[Path, typer.Option(help='Features of frozen backbones, for any training.')]
     = Path('runs/features'),
     reader: _Reader = None,
+    phrase: Annotated[list[str] | None, typer.Option(
+        metavar='TEXT', help='For recordings of one task that the grammar does not know: how to '
+        'name it, such as "follow the track"; may be repeated.')] = None,
 ) -> None:
     """Train a member of the VLA family on recordings.
 
@@ -71,7 +76,8 @@ def preset(
     try:
         config = load_preset(name, changes)
         job = Job(config, tuple(folders), out or Path('runs') / config.name, cache,
-                  reader or shipped_reader(), ('vla-nav', *sys.argv[1:]))
+                  reader or shipped_reader(), ('vla-nav', *sys.argv[1:]),
+                  phrases=tuple(phrase or ()))
         with shown(config.name) as notes:
             metrics = train(job, notes)
     except (ConfigError, EpisodeError, PolicyError, TrainingError, WeightsError) as error:
