@@ -143,11 +143,11 @@ class RecorderNode(Node):
         self._topics.end()
         return take
 
-    def _receive(self, topic: str, type_name: str, message: bytes) -> None:
+    def _receive(self, topic: str, type_name: str, message: bytes, arrival_ns: int) -> None:
         if self._take is None:
             return
         try:
-            self._take.add(topic, type_name, message, now_ns(self))
+            self._take.add(topic, type_name, message, arrival_ns)
         except OSError as error:
             self._fail(self._end(), error)
 

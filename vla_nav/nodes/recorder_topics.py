@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from geometry_msgs.msg import Twist, TwistStamped
@@ -10,8 +10,11 @@ from nav_msgs.msg import Odometry
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import Bool, String
+
+from vla_nav.nodes.running import now_ns
 
 # Deep, so that a slow disk loses nothing at once; best effort, so that it delays nobody.
 _LISTEN = QoSProfile(depth=50, reliability=ReliabilityPolicy.BEST_EFFORT)
@@ -21,10 +24,10 @@ _IMAGE, _INSTRUCTION, _ACTIVE = 'camera/image_raw', 'instruction', 'policy/activ
 
 
 class RecorderTopics:
-    """Hands every message on as ``receive(topic, type, serialised)``."""
+    """Hands every message on as ``receive(topic, type, serialised, arrival_ns)``."""
 
     def __init__(self, node: Node, stamped_cmd_vel: bool,
-                 receive: Callable[[str, str, bytes], None]) -> None:
+                 receive: Callable[[str, str, bytes, int], None]) -> None:
         self._node, self._receive = node, receive
         self._latest: dict[str, tuple[str, bytes]] = {}  # latched topics, for takes to come
         self._during: list[Any] = []
@@ -70,7 +73,7 @@ class RecorderTopics:
                          f'{_IMAGE}/compressed' if compressed else _IMAGE),
             self._listen(CameraInfo, 'camera/camera_info')]
         for topic, (type_name, message) in self._latest.items():
-            self._receive(topic, type_name, message)
+            self._receive(topic, type_name, message, now_ns(self._node))
 
     def end(self) -> None:
         """Leave the camera alone."""
@@ -82,16 +85,28 @@ class RecorderTopics:
         full = self._full(topic)
         type_name = f'{kind.__module__.split(".")[0]}/msg/{kind.__name__}'
 
-        def receive(message: bytes) -> None:
+        def receive(message: bytes, info: Mapping[str, int]) -> None:
             if latched:
                 self._latest[full] = type_name, message
             if topic in (_INSTRUCTION, _ACTIVE):
                 text = deserialize_message(message, String).data
                 # The policy clears its instruction on arrival; what was driven stays.
                 self.instruction = text or self.instruction
-            self._receive(full, type_name, message)
+            self._receive(full, type_name, message, self._arrival_ns(info))
+        # ROS 2 Humble does not hand over what the middleware knows of a message.
+        informed = hasattr(Subscription, 'CallbackType')
         return self._node.create_subscription(
-            kind, topic, receive, _LISTEN_LATCHED if latched else _LISTEN, raw=True)
+            kind, topic, receive if informed else lambda message: receive(message, {}), _LISTEN_LATCHED if latched else _LISTEN, raw=True)
+
+    def _arrival_ns(self, info: Mapping[str, int]) -> int:
+        """Return when the middleware had the message, in ROS time.
+
+        That is the arrival also where this process is late to look, on a busy robot; simulated
+        time the middleware does not know.
+        """
+        if self._node.get_parameter('use_sim_time').value:
+            return now_ns(self._node)
+        return int(info.get('received_timestamp', 0)) or now_ns(self._node)
 
     def _full(self, topic: str) -> str:
         return str(self._node.resolve_topic_name(topic))

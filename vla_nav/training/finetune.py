@@ -76,9 +76,13 @@ def finetune(base: Path, directories: Sequence[Path], out: Path,
     """
     described = load_config(base)
     model = load_weights(base, described)
+    if described.files.instruction is None:
+        raise PolicyError(f'{base / CONFIG_NAME}: has no instruction reader; take a bundle that '
+                          'reads sentences, such as models/compact')
+    reader = base / described.files.instruction.name
     _refuse_bad_data(directories)
     episodes = load_recorded(
-        directories, InstructionReader(base / described.files.instruction.name),
+        directories, InstructionReader(reader),
         described.action_space.build(), model.config.height, model.config.width,
         model.config.chunk, described.step_ns, _PAST)
     training, validation = _split(episodes, config)
@@ -98,7 +102,7 @@ def finetune(base: Path, directories: Sequence[Path], out: Path,
         'looks': config.looks, 'before': outcome.before, 'after': outcome.after,
         'still': outcome.still}
     name = out.resolve().name
-    write_bundle(model, base / described.files.instruction.name, out, name, facts)
+    write_bundle(model, reader, out, name, facts)
     (out / 'README.md').write_text(_CARD.format(name=name, **facts), 'utf-8')
     (out / 'metrics.json').write_text(json.dumps(facts, indent=1) + '\n', 'utf-8')
     return outcome
