@@ -20,17 +20,18 @@ from vla_nav.runtimes.bundle import (
 MODEL, READER = 'model.safetensors', 'instruction.onnx'
 
 
-def write_family_bundle(policy: FamilyPolicy, reader: Path, directory: Path, *,
-                        training: dict[str, Any], name: str = '',
+def write_family_bundle(policy: FamilyPolicy, reader: Path | None, directory: Path, *,
+                        training: dict[str, Any], name: str = '', phrases: tuple[str, ...] = (),
                         max_observation_age_s: float = 0.5) -> FamilyBundle:
     """Write what ``policy`` learned, the reader ``instruction.onnx`` and ``config.json``.
 
+    A policy of one task has no reader but ``phrases``, the ways to name it.
     Frozen backbones stay where they are: the bundle keeps their source and their fingerprint.
     ``config.json`` comes last, so that a bundle cut short is seen to be none.
     """
     directory.mkdir(parents=True, exist_ok=True)
     target = directory / READER
-    if reader.resolve() != target.resolve():
+    if reader is not None and reader.resolve() != target.resolve():
         shutil.copyfile(reader, target)
     model = directory / MODEL
     partial = model.with_suffix('.partial')
@@ -43,7 +44,9 @@ def write_family_bundle(policy: FamilyPolicy, reader: Path, directory: Path, *,
         image=ImageConfig(height=c.backbone.height, width=c.backbone.width),
         step_ns=c.step_ns, chunk=c.action.chunk, max_observation_age_s=max_observation_age_s,
         arrived_threshold=1.0,
-        files=FamilyFiles(model=BundleFile.of(model), instruction=BundleFile.of(target)),
+        files=FamilyFiles(model=BundleFile.of(model),
+                          instruction=BundleFile.of(target) if reader is not None else None),
+        phrases=phrases,
         family=c.model_dump(mode='json'), backbone_sha256=policy.fingerprint(),
         training=training)
     bundle.save(directory)

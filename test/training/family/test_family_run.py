@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from vla_nav.cli import bench
 from vla_nav.cli import train as cli
-from vla_nav.contracts import Frame
+from vla_nav.contracts import Frame, NotUnderstood
 from vla_nav.runtimes import load_policy
 
 SMALL = ['head.window_s=0.4', 'train.epochs=2', 'train.batch=4', 'train.precision=fp32',
@@ -162,3 +162,23 @@ def test_words_without_equals_are_folders(place, trained, monkeypatch):
     assert result.exit_code == 0, (result.output, result.exception)
     assert [str(path) for path in seen[0].data] == ['a', 'b', 'c']
     assert seen[0].config.train.lr == 0.5 and str(seen[0].out) == 'runs/clip_lstm'
+
+
+def test_one_task_of_another_kind_is_named_by_a_phrase(place):
+    from dataclasses import replace
+
+    from vla_nav.episodes.store import EpisodeRef, write_episode
+    (place / 'track').mkdir()
+    for seed in range(1, 9):
+        write_episode(EpisodeRef(place / 'track' / f'{seed}.h5'),
+                      replace(recorded.drive(seed), instruction='Follow the track.'))
+    refused = invoke(place, data='track', out='track_out')
+    assert refused.exit_code == 1 and '--phrase' in cli_error(refused)
+    result = invoke(place, '--phrase', 'follow the track', 'train.epochs=1', data='track',
+                    out='track_out')
+    assert result.exit_code == 0, (result.output, result.exception)
+    policy = load_policy(place / 'track_out')
+    with pytest.raises(NotUnderstood):
+        policy.set_instruction(recorded.TEXTS['left'])
+    policy.set_instruction('follow the track')
+    assert policy.act(Frame(np.zeros((32, 32, 3), np.uint8), 1)).velocities.shape == (4, 2)

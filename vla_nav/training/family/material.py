@@ -8,8 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vla_nav.contracts import NotUnderstood
 from vla_nav.episodes.lint import lint
+from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.language.phrases import match_phrase
 from vla_nav.policies.config import FamilyConfig
 from vla_nav.policies.family import Instructions
 from vla_nav.policies.instructions import Reads
@@ -50,8 +54,12 @@ class Material:
         return hashlib.sha256('\n'.join(lines).encode()).hexdigest()
 
 
-def gather(config: FamilyConfig, data: Sequence[Path], reader: Reads) -> Material:
-    """Read, split and label recordings; raise TrainingError or EpisodeError with the remedy."""
+def gather(config: FamilyConfig, data: Sequence[Path],
+           reader: Reads | tuple[str, ...]) -> Material:
+    """Read, split and label recordings; raise TrainingError or EpisodeError with the remedy.
+
+    ``reader`` reads the instructions; for recordings of one task it is the ways to name it.
+    """
     space, t = config.action.space, config.train
     recordings = read_recordings(data, space.names, t.rate_hz)
     instructions = read_instructions(recordings, reader)
@@ -62,12 +70,19 @@ def gather(config: FamilyConfig, data: Sequence[Path], reader: Reads) -> Materia
                     action_statistics(parts.train, space, config.step_ns))
 
 
-def read_instructions(recordings: Sequence[Recording], reader: Reads) -> Instructions:
+def read_instructions(recordings: Sequence[Recording],
+                      reader: Reads | tuple[str, ...]) -> Instructions:
     """Read what each recording was told; TrainingError names the texts that are refused."""
+    def read(text: str) -> Instructions:
+        if isinstance(reader, tuple):
+            # As the robot does with a policy of one task: the phrase itself, and no features.
+            return Instructions((match_phrase(text, reader),), torch.zeros(1, FEATURE_SIZE))
+        return Instructions.of([reader.read(text)])
+    known: dict[str, Instructions] = {}
     refused: dict[str, str] = {}
     for text in dict.fromkeys(recording.instruction for recording in recordings):
         try:
-            reader.read(text)
+            known[text] = read(text)
         except NotUnderstood as error:
             refused[text] = str(error)
     if refused:
@@ -76,9 +91,11 @@ def read_instructions(recordings: Sequence[Recording], reader: Reads) -> Instruc
         raise TrainingError(
             f'the instructions of {len(where)} recordings (first: {where[0].name}) are not '
             f'understood, and the robot would refuse them too:\n  {texts}\nwrite them as the '
-            'grammar has them, leave the recordings out, or give a reader that knows them '
-            '(--instruction)')
-    return Instructions.read([recording.instruction for recording in recordings], reader)
+            'grammar has them or leave the recordings out; where all show one task of another '
+            'kind, name it: --phrase "follow the track"')
+    told = [known[recording.instruction] for recording in recordings]
+    return Instructions(tuple(one.texts[0] for one in told),
+                        torch.cat([one.features for one in told]))
 
 
 def refuse_lint(data: Sequence[Path], warn: Callable[[str], None]) -> None:

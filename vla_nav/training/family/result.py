@@ -67,15 +67,16 @@ class Trained:
     encode_seconds: float
 
 
-def write_result(out: Path, reader: Path, config: FamilyConfig, trained: Trained,
-                 figures: dict[str, Any], command: str) -> dict[str, Any]:
+def write_result(out: Path, reader: Path | None, trained: Trained, figures: dict[str, Any],
+                 command: str, phrases: tuple[str, ...] = ()) -> dict[str, Any]:
     """Write the bundle, ``metrics.json``, ``split.json``, ``curves.png`` and the card to ``out``.
 
-    ``figures`` are :func:`vla_nav.training.family.report.report`'s, by part.
+    ``figures`` are :func:`vla_nav.training.family.report.report`'s, by part. ``phrases`` name
+    the policy's one task where it has no ``reader``.
     """
     out.mkdir(parents=True, exist_ok=True)
     progress, parts = trained.progress, trained.material.parts
-    policy = trained.policy
+    policy, config = trained.policy, trained.policy.config
     metrics = {
         'command': command, 'version': __version__, 'preset': config.name,
         'best_epoch': progress.best_epoch, 'best_validation_loss': progress.best,
@@ -93,7 +94,7 @@ def write_result(out: Path, reader: Path, config: FamilyConfig, trained: Trained
         'utf-8')
     (out / CURVES).write_bytes(learning_curves({config.name: progress.history}))
     (out / 'README.md').write_text(_card(config, trained, metrics), 'utf-8')
-    write_family_bundle(policy, reader, out, training={
+    write_family_bundle(policy, reader, out, phrases=phrases, training={
         'command': command, 'statistics': trained.material.statistics,
         'best_epoch': progress.best_epoch, 'version': __version__})
     return metrics

@@ -36,7 +36,8 @@ class Job:
     ``out`` becomes the bundle; what a training needs to go on lies in ``out/training``.
     ``cache`` holds features of frozen backbones, for any training. ``reader`` is a trained
     ``instruction.onnx``; ``command`` the words that started this, for the model card;
-    ``weights`` 'random' does without published backbones, to measure speed.
+    ``weights`` 'random' does without published backbones, to measure speed. ``phrases`` name the
+    one task of all recordings, in place of the reader.
     """
 
     config: FamilyConfig
@@ -46,6 +47,7 @@ class Job:
     reader: Path
     command: tuple[str, ...] = ()
     weights: Weights = 'pretrained'
+    phrases: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -63,7 +65,7 @@ def prepared(job: Job, notes: Notes) -> Iterator[tuple[Trainer, Trained]]:
     with accelerator_for(t) as accelerator:
         if accelerator.is_main_process:
             refuse_lint(job.data, notes.say)
-        material = gather(job.config, job.data, InstructionReader(job.reader))
+        material = gather(job.config, job.data, job.phrases or InstructionReader(job.reader))
         torch.manual_seed(t.seed)
         policy = FamilyPolicy(job.config, job.weights).to(accelerator.device)
         cached = t.cache and policy.cacheable
@@ -109,5 +111,5 @@ def train(job: Job, notes: Notes) -> dict[str, Any] | None:
         figures = {part: report(model, material, trained.source, material.members(recordings))
                    for part, recordings in material.parts._asdict().items()
                    if part != 'train' and recordings}
-        return write_result(job.out, job.reader, job.config, trained, figures,
-                            shlex.join(job.command))
+        return write_result(job.out, None if job.phrases else job.reader, trained, figures,
+                            shlex.join(job.command), job.phrases)
