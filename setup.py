@@ -27,7 +27,7 @@ def data_files():
 
 SIM = ['mujoco>=3.2', 'gymnasium>=1.0', 'scipy', 'av', 'rosbags', 'h5py', 'matplotlib', 'jinja2']
 TRAIN = ['torch', 'onnx', 'onnxscript', 'safetensors', 'h5py', 'matplotlib', 'transformers>=5',
-         'accelerate', 'peft', 'tensorboard', 'scipy', 'jinja2']
+         'accelerate', 'peft', 'tensorboard', 'scipy', 'jinja2', 'pyarrow']
 
 setup(
     name=NAME,

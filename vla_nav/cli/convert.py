@@ -61,6 +61,12 @@ def convert_command(
             instruction, load_embodiment(embodiment) if embodiment else None,
             chosen, camera, rate, _say)
         episodes, pictures = convert(source, out, to, options, _progress)
+    except ModuleNotFoundError as error:
+        if error.name != 'pyarrow':
+            raise
+        _console.print('error: LeRobot datasets need pyarrow; install it with\n'
+                       '  pip install "vla_nav[train]"', style='red', markup=False)
+        raise typer.Exit(2) from error
     except (EpisodeError, ValueError) as error:
         _console.print(f'error: {error}', style='red', markup=False, soft_wrap=True)
         raise typer.Exit(2) from error

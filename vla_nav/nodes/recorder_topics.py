@@ -96,7 +96,8 @@ class RecorderTopics:
         # ROS 2 Humble does not hand over what the middleware knows of a message.
         informed = hasattr(Subscription, 'CallbackType')
         return self._node.create_subscription(
-            kind, topic, receive if informed else lambda message: receive(message, {}), _LISTEN_LATCHED if latched else _LISTEN, raw=True)
+            kind, topic, receive if informed else lambda message: receive(message, {}),
+            _LISTEN_LATCHED if latched else _LISTEN, raw=True)
 
     def _arrival_ns(self, info: Mapping[str, int]) -> int:
         """Return when the middleware had the message, in ROS time.
