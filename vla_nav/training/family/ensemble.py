@@ -133,7 +133,7 @@ def _figures(test: Predictions, weights: NDArray[np.float64],
     counts = np.bincount(test.episode) * test.labels.shape[1]
 
     def sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(test.episode, np.abs(rows - test.labels).sum(1))
+        return np.bincount(test.episode, np.abs(rows - test.labels).sum(1)).astype(np.float64)
     each = [sums(member) for member in test.members]
     whole = sums(np.tensordot(weights, test.members, 1))
     best = min(range(len(each)), key=lambda m: each[m].sum())
