@@ -73,7 +73,7 @@ def test_a_forward_at_any_size_reports_itself(tiny_checkpoints: dict[str, Path])
         result = CliRunner().invoke(command.app, [*arguments, *more])
         assert result.exit_code == 0, result.output
         report = json.loads(result.stdout)
-        assert report['finite'] and len(report['steps_s']) == 2
+        assert report['finite'] and 0 < report['p50_ms'] <= report['p99_ms']
         assert report['weights'] == ('pretrained' if more else 'random')
         assert report['peak_memory_gib'] > 0
 

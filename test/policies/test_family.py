@@ -204,6 +204,28 @@ def test_normalised_clip_features_have_unit_scale(tiny_checkpoints: dict[str, Pa
         assert unit == (normalise == 'true')
 
 
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_backbones_in_half_precision_give_nearly_the_same(
+        dtype: str, tiny_checkpoints: dict[str, Path]) -> None:
+    features = []
+    for form in (dtype, 'float32'):
+        policy = build('robovlms_3d', tiny_checkpoints, f'backbone.dtype={form}').train()
+        out = policy.encode(pictures(policy, 2), instructions((0, 1)))
+        assert out.dtype == torch.float32
+        out.sum().backward()  # the query is kept in full precision
+        assert policy.backbones['kosmos2'].query.grad.dtype == torch.float32
+        features.append(out.detach())
+    assert (features[0] - features[1]).abs().mean() < 0.1 * features[1].abs().mean()
+
+
+def test_random_weights_in_half_precision_run_too(tiny_checkpoints: dict[str, Path]) -> None:
+    policy = FamilyPolicy(load_preset('robovlms_3d', [
+        *checkpoints.overrides(tiny_checkpoints), 'backbone.dtype=bfloat16']), 'random').eval()
+    with torch.inference_mode():
+        chunk, _ = policy(pictures(policy, 1), instructions((0,)), policy.initial_state(1))
+    assert chunk.isfinite().all()
+
+
 def test_wrong_pictures_are_refused(tiny_checkpoints: dict[str, Path]) -> None:
     policy = build('hybrid_small', tiny_checkpoints)
     with pytest.raises(ValueError, match='uint8 pictures'):

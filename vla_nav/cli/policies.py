@@ -77,6 +77,7 @@ def forward(
 
     The first step reads the instruction; the others find its keys and values kept.
     """
+    import numpy as np
     import torch
 
     from vla_nav.language.intent import Intent
@@ -108,8 +109,11 @@ def forward(
     report = {
         'preset': config.name, 'device': device, 'weights': 'pretrained' if pretrained
         else 'random', 'parameters': sum(p.numel() for p in policy.parameters()),
-        'build_s': round(built, 1), 'first_step_s': round(seconds[0], 4),
-        'steps_s': [round(value, 4) for value in seconds[1:]],
+        'weights_gib': round(sum(p.numel() * p.element_size()
+                                 for p in policy.parameters()) / 2**30, 2),
+        'build_s': round(built, 1), 'first_step_s': round(seconds[0], 4), 'steps': steps,
+        'p50_ms': round(1e3 * float(np.percentile(seconds[1:], 50)), 2),
+        'p99_ms': round(1e3 * float(np.percentile(seconds[1:], 99)), 2),
         'threads': torch.get_num_threads(), 'finite': finite,
         'peak_memory_gib': round(_peak_gib(device), 2)}
     typer.echo(json.dumps(report, indent=1))
