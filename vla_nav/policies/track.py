@@ -2,8 +2,8 @@
 
 Its first layer is fixed: gradient orientations, as in Dalal and Triggs (CVPR 2005), and colour
 differences. What a thousand frames cannot teach a network, it need not learn. What follows are
-small convolutional networks and one linear map; their mean errs less than either. A mirrored
-picture gives exactly the mirrored actions.
+small convolutional networks, which take left and right alike, and a linear map, which may know a
+place by its background; their mean errs less than either.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class TrackConfig:
     channels: int = 24
     hidden: int = 64
     dropout: float = 0.3
-    members: int = 3
+    members: int = 2
     smoothing: float = 0.5
 
     @property

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from itertools import product
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vla_nav.policies.track import ODD, TrackNetwork, TrackPolicy, blend
+from vla_nav.policies.track import TrackNetwork, TrackPolicy, blend
 from vla_nav.training.tub.frames import Indices, blocked, chunk_labels
 from vla_nav.training.tub.members import Material, Recipe, Target, train_member
 from vla_nav.training.tub.ridge import Ridge, best_strength
 
-_SMOOTHINGS = (0.0, 0.5, 0.7, 0.85)
-_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+# The networks and the linear map count the same: a weight fitted to so few frames is noise.
+_SHARE = 0.5
+_SMOOTHINGS = (0.0, 0.5, 0.7)
 _GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
@@ -24,14 +24,13 @@ _GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)
 class Tuned:
     """What the inner blocks chose.
 
-    ``steps`` updates of a network; its ``share`` against the linear map, whose ridges have the
-    ``strengths`` of those indices; ``smoothing`` over time; and ``gains``, how far each axis
-    leaves the training frames' median: an axis that pictures do not tell stays near it.
-    ``inner_mae`` is the error that this choice had, too good for being the least of many.
+    ``steps`` updates of a network; for each axis which of the ridge's ``strengths``; the
+    ``smoothing`` over time; and ``gains``, how far each axis leaves the training frames' median:
+    an axis that pictures do not tell stays near it. ``inner_mae`` is the error that this choice
+    had, too good for being the least of many.
     """
 
     steps: int
-    share: float
     smoothing: float
     gains: tuple[float, ...]
     strengths: tuple[int, ...]
@@ -39,7 +38,7 @@ class Tuned:
 
 
 class LinearMap:
-    """One ridge for each axis, for all steps of the chunk at once."""
+    """One ridge regression for each axis, for all steps of the chunk at once."""
 
     def __init__(self, material: Material, train: Indices, chunk: int,
                  strengths: tuple[int, ...]) -> None:
@@ -47,8 +46,9 @@ class LinearMap:
         labels, known = chunk_labels(material.frames, train, chunk)
         whole = known.all(1)
         self._strengths = strengths
-        self._ridges = [Ridge(kernel, labels[whole, :, axis].astype(np.float64), train[whole],
-                              axis != ODD) for axis, kernel in enumerate(material.kernels)]
+        self._ridges = [
+            Ridge(material.kernel, labels[whole, :, axis].astype(np.float64), train[whole])
+            for axis in range(len(strengths))]
 
     def predict(self, test: Indices) -> Tensor:
         """Return chunks [N, K, axes]."""
@@ -57,11 +57,10 @@ class LinearMap:
             in zip(self._ridges, self._strengths)], axis=-1)).float()
 
     def weights(self, material: Material) -> tuple[Tensor, Tensor]:
-        """Return weights [K, axes, F] on a picture's own features, and offsets [K, axes]."""
-        weights, offsets = zip(*(
-            ridge.weights(material.sided(axis), strength) for axis, (ridge, strength)
-            in enumerate(zip(self._ridges, self._strengths))))
-        return (material.unsided(torch.from_numpy(np.stack(weights, -1)).permute(1, 2, 0)),
+        """Return weights [K, axes, F] and offsets [K, axes]."""
+        weights, offsets = zip(*(ridge.weights(material.flat, strength) for ridge, strength
+                                 in zip(self._ridges, self._strengths)))
+        return (torch.from_numpy(np.stack(weights, -1)).permute(1, 2, 0).float(),
                 torch.from_numpy(np.stack(offsets, -1)).float())
 
 
@@ -76,11 +75,11 @@ def fit(material: Material, train: Indices, recipe: Recipe) -> tuple[TrackPolicy
     weights, offsets = LinearMap(material, train, recipe.network.chunk,
                                  tuned.strengths).weights(material)
     # median + gain * (prediction - median), the gain folded into what makes the prediction.
-    gains, share = torch.tensor(tuned.gains), tuned.share
-    middle = share * target.mean + (1 - share) * offsets
+    gains = torch.tensor(tuned.gains)
+    middle = _SHARE * target.mean + (1 - _SHARE) * offsets
     with torch.no_grad():
-        policy.scale.copy_(gains * share * target.scale)
-        policy.linear.weight.copy_((gains[:, None] * (1 - share) * weights).flatten(0, 1))
+        policy.scale.copy_(gains * _SHARE * target.scale)
+        policy.linear.weight.copy_((gains[:, None] * (1 - _SHARE) * weights).flatten(0, 1))
         policy.linear.bias.copy_((target.median + gains * (middle - target.median)).flatten())
     return policy.eval(), tuned
 
@@ -88,38 +87,38 @@ def fit(material: Material, train: Indices, recipe: Recipe) -> tuple[TrackPolicy
 def tune(material: Material, train: Indices, recipe: Recipe) -> Tuned:
     """Choose by blocks inside ``train``: the least joint MAE of the action that is due."""
     frames, folds = material.frames, blocked(train, recipe.inner)
-    strengths = tuple(
-        best_strength(kernel, frames.actions[:, axis].astype(np.float64), folds, axis != ODD)
-        for axis, kernel in enumerate(material.kernels))
     chunk = recipe.network.chunk
-    networks: dict[int, list[Tensor]] = {}
-    linear, medians = [], []
+    strengths = tuple(best_strength(material.kernel, column, folds)
+                      for column in frames.actions.T.astype(np.float64))
+    due: dict[int, list[Tensor]] = {}
+    medians = []
     for number, fold in enumerate(folds):
         target = Target.of(frames, fold.train, chunk)
+        linear = LinearMap(material, fold.train, chunk, strengths).predict(fold.test)
 
         def watch(step: int, network: TrackNetwork, test: Indices = fold.test,
-                  target: Target = target) -> None:
+                  target: Target = target, linear: Tensor = linear) -> None:
             with torch.inference_mode():
                 chunks = material.both_ways(network, test) * target.scale + target.mean
-            networks.setdefault(step, []).append(_due(chunks, test))
+            mixed = _SHARE * chunks + (1 - _SHARE) * linear
+            due.setdefault(step, []).append(torch.stack([
+                smooth(mixed, test, smoothing)[:, 0] for smoothing in _SMOOTHINGS]))
 
         train_member(material, fold.train, recipe, recipe.seed + number, recipe.steps, watch)
-        linear.append(_due(LinearMap(material, fold.train, chunk, strengths).predict(fold.test),
-                           fold.test))
         medians.append(target.median.expand(len(fold.test), -1))
     actions = torch.from_numpy(frames.actions[np.concatenate([fold.test for fold in folds])])
-    centre, straight = torch.cat(medians), torch.cat(linear, 1)
+    centre = torch.cat(medians)
     best: Tuned | None = None
-    for step, share in product(networks, _SHARES):
-        mixed = share * torch.cat(networks[step], 1) + (1 - share) * straight
-        for smoothing, due in zip(_SMOOTHINGS, mixed):
-            errors = torch.stack([(centre + gain * (due - centre) - actions).abs().mean(0)
-                                  for gain in _GAINS])
+    for step, parts in due.items():
+        for smoothing, predicted in zip(_SMOOTHINGS, torch.cat(parts, 1)):
+            errors = torch.stack([
+                (centre + gain * (predicted - centre) - actions).abs().mean(0)
+                for gain in _GAINS])
             least = errors.min(0)
             mae = float(least.values.mean())
             if best is None or mae < best.inner_mae:
                 gains = tuple(_GAINS[i] for i in least.indices)
-                best = Tuned(step, share, smoothing, gains, strengths, mae)
+                best = Tuned(step, smoothing, gains, strengths, mae)
     assert best is not None  # there is always a first candidate
     return best
 
@@ -141,8 +140,3 @@ def smooth(chunks: Tensor, indices: Indices, smoothing: float) -> Tensor:
         blended, memory = blend(chunks[number:number + 1], memory, smoothing)
         out.append(blended)
     return torch.cat(out)
-
-
-def _due(chunks: Tensor, indices: Indices) -> Tensor:
-    """Return the actions that are due [smoothings, N, A] under each smoothing."""
-    return torch.stack([smooth(chunks, indices, s)[:, 0] for s in _SMOOTHINGS])

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,13 +29,13 @@ class Recipe:
 
     network: TrackConfig = field(default_factory=TrackConfig)
     copies: int = 6
-    steps: int = 200
-    every: int = 50
+    steps: int = 160
+    every: int = 40
     batch: int = 64
     rate: float = 1.5e-3
     weight_decay: float = 0.05
     average: float = 0.98
-    inner: int = 3
+    inner: int = 2
     seed: int = 0
 
 
@@ -44,7 +43,8 @@ class Material:
     """A tub's features: of the true pictures, and of augmented copies.
 
     ``features`` float32 [T, 11, rows, columns]; ``copies`` the same in half precision with a
-    leading axis. ``kernels`` are those of :meth:`sided`'s features, one for each axis.
+    leading axis. ``flat`` float64 [T, F] are the features for the linear map, and ``kernel``
+    [T, T] their products.
     """
 
     def __init__(self, frames: TubFrames, recipe: Recipe) -> None:
@@ -58,25 +58,8 @@ class Material:
                 torch.cat([gradients(augment(part, generator)).half() for part in parts])
                 for _ in range(recipe.copies)])
             self._turned = mirrored(self.features)
-        self.kernels = [side @ side.T for side in map(self.sided, range(recipe.network.axes))]
-
-    def sided(self, axis: int) -> NDArray[np.float64]:
-        """Return the features [T, F] that an axis is linear in.
-
-        What turns round in a mirror is linear in the difference of a picture's features and its
-        mirror's, what does not in their sum: as if each picture were trained on both ways.
-        """
-        sign = -1 if axis == ODD else 1
-        return np.asarray((self.features + sign * self._turned).flatten(1).double().numpy())
-
-    def unsided(self, weights: Tensor) -> Tensor:
-        """Turn weights [K, axes, F] on :meth:`sided` features into ones on plain features."""
-        shape = self.features.shape[1:]
-        signs = torch.ones(weights.shape[1])
-        signs[ODD] = -1
-        plain = weights.float().flatten(0, 1).view(-1, *shape)
-        turned = mirrored(plain) * signs.repeat(len(weights)).view(-1, 1, 1, 1)
-        return (plain + turned).flatten(1).view(*weights.shape)
+        self.flat = np.asarray(self.features.flatten(1).double().numpy())
+        self.kernel = self.flat @ self.flat.T
 
     def both_ways(self, network: TrackNetwork, indices: Indices) -> Tensor:
         """Return a network's chunks for the frames, averaged over them and their mirrors."""

@@ -25,10 +25,10 @@ _PAGE = """# The donkeycar tub
     vla-nav evaluate tub --tub {tub} --seed {seed}
 
 Blocked {folds}-fold: each fold is tested on {block} frames in a row and trained on the rest, with
-{gap} frames left out on either side. Updates, smoothing, the share of the linear map, its
-strengths, and how far each axis leaves the median are tuned on {inner} such blocks inside the
-training frames. The ridge regressions on histograms of oriented gradients have their strength
-tuned on the same blocks, for each axis.
+{gap} frames left out on either side. Updates, smoothing, the strengths of the linear map, and how
+far each axis leaves the median are tuned on {inner} such blocks inside the training frames. The
+ridge regressions on histograms of oriented gradients have their strength tuned on the same
+blocks, for each axis.
 {chosen}
 
 ## The action that is due
@@ -74,8 +74,10 @@ and no language: it takes {phrases}, and refuses any other
 text, because a policy without an ear would carry on whatever it is told.
 """
 
-_CHOSEN = """Sizes, augmentation and the list of what is tuned were chosen beforehand, on blocks
-inside the first 800 frames (so fold 5's test frames had no part in it, the others' had)."""
+_CHOSEN = """Sizes and augmentation were chosen on blocks inside the first 800 frames. A first form
+of the policy, whose linear map took left and right alike, was measured on folds 1, 4 and 5 too,
+where it was no better than ridge regression; the present one was then chosen on the 800 frames
+again. So the choice of the method has seen these frames; the tuning and the training have not."""
 
 
 def summarise(results: list[dict[str, Any]]) -> dict[str, Any]:
@@ -126,7 +128,7 @@ def _page(results: list[dict[str, Any]], summary: dict[str, Any], recipe: Recipe
     chunk = [[k + 1, *(f'{summary["chunk"][name][k]:.4f}'
                        for name in ('policy', 'hold', 'constant_median'))]
              for k in range(recipe.network.chunk)]
-    tuned = [[r['fold'], t['steps'], t['share'], t['smoothing'],
+    tuned = [[r['fold'], t['steps'], t['smoothing'],
               ' / '.join(map(str, t['gains'][::-1])), f'{t["inner_mae"]:.4f}']
              for r in results for t in (r['tuned'],)]
     first = results[0]['test']
@@ -136,8 +138,8 @@ def _page(results: list[dict[str, Any]], summary: dict[str, Any], recipe: Recipe
         joint=_table(['fold', 'test frames', *_NAMES.values(), 'command'], joint),
         axes=_table(['fold', *_NAMES.values()], axes),
         chunk=_table(['step', 'policy', 'hold', 'median'], chunk),
-        tuned=_table(['fold', 'updates', "networks' share", 'smoothing',
-                      'gain of steering / throttle', 'inner error'], tuned),
+        tuned=_table(['fold', 'updates', 'smoothing', 'gain of steering / throttle',
+                      'inner error'], tuned),
         below_ridge=summary['below']['ridge'], below_mirrored=summary['below']['ridge_mirrored'],
         below_constants=summary['below_constants'], below_throttle=summary['below_throttle'],
         chunk_folds=summary['chunk_below_hold_from_the_eighth'],

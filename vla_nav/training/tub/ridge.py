@@ -19,7 +19,8 @@ class Ridge:
     ``centred`` gives them an offset; without it the prediction of an average picture is 0.
     """
 
-    def __init__(self, kernel: Array, target: Array, train: Indices, centred: bool) -> None:
+    def __init__(self, kernel: Array, target: Array, train: Indices,
+                 centred: bool = True) -> None:
         """Solve for ``target`` [N, ...], the rows of ``train``."""
         self._kernel, self._train, self._centred = kernel, train, centred
         inside = kernel[np.ix_(train, train)]
@@ -48,7 +49,8 @@ class Ridge:
         return weights, np.asarray(self.offset - mean @ weights)
 
 
-def best_strength(kernel: Array, target: Array, folds: list[Fold], centred: bool) -> int:
+def best_strength(kernel: Array, target: Array, folds: list[Fold],
+                  centred: bool = True) -> int:
     """Return the index of the strength with the least absolute error on the folds' tests."""
     errors = np.zeros(len(STRENGTHS))
     for fold in folds:
