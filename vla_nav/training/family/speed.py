@@ -17,7 +17,7 @@ def measure_cache(job: Job, notes: Notes) -> dict[str, Any]:
     """Return seconds of an epoch with kept features and without, and of keeping them once.
 
     Training steps of a second epoch alone, without validation and checkpoints. Nothing of
-    ``job.out`` or ``job.cache`` is touched. Raises TrainingError where the features cannot be kept.
+    ``job.out`` or ``job.cache`` is touched. Raises TrainingError where features cannot be kept.
     """
     with TemporaryDirectory() as folder:
         place = Path(folder)
