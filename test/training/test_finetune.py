@@ -12,6 +12,7 @@ from vla_nav.contracts import Frame, PolicyError
 from vla_nav.embodiments import project
 from vla_nav.episodes.schema import Episode, EpisodeError
 from vla_nav.episodes.store import EpisodeRef, write_episode
+from vla_nav.evaluation.bundle_facts import known_drives
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.runtimes import load_policy
 from vla_nav.spaces import DIFFERENTIAL_2D, OMNI_3D
@@ -104,6 +105,7 @@ def test_the_bundle_runs_and_is_not_the_one_that_it_began_from(tuned):
         chunks.append(policy.act(frame).velocities)
     wanted = np.float32([0.1, 0.3, -0.5])
     assert np.abs(chunks[1] - wanted).mean() < np.abs(chunks[0] - wanted).mean()
+    assert len(known_drives(str(path / 'out'))) == 3  # evaluation leaves them out
     assert f'{outcome.after:.4f} after' in (path / 'out' / 'README.md').read_text()
 
 

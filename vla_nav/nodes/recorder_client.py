@@ -5,7 +5,7 @@ from __future__ import annotations
 import rclpy
 from std_srvs.srv import Trigger
 
-_PATIENCE_S = 10.0
+_PATIENCE_S = 30.0  # discovery takes its time on a busy machine
 
 
 def call_recorder(action: str, namespace: str = '') -> tuple[bool, str]:

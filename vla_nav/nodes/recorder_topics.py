@@ -94,10 +94,10 @@ class RecorderTopics:
                 self.instruction = text or self.instruction
             self._receive(full, type_name, message, self._arrival_ns(info))
         # ROS 2 Humble does not hand over what the middleware knows of a message.
-        informed = hasattr(Subscription, 'CallbackType')
+        callback: Any = (receive if hasattr(Subscription, 'CallbackType')
+                         else lambda message: receive(message, {}))
         return self._node.create_subscription(
-            kind, topic, receive if informed else lambda message: receive(message, {}),
-            _LISTEN_LATCHED if latched else _LISTEN, raw=True)
+            kind, topic, callback, _LISTEN_LATCHED if latched else _LISTEN, raw=True)
 
     def _arrival_ns(self, info: Mapping[str, int]) -> int:
         """Return when the middleware had the message, in ROS time.

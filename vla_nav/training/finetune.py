@@ -37,8 +37,8 @@ _CARD = """# {name}: fine-tuned from {base}
     {command}
 
 {episodes} recorded episodes, {frames} pictures; {validation} of the episodes, stratified by
-scenario, were kept for validation and never trained on. Mean absolute error of the first second
-of the chunks on these, in shares of full speed: {before:.4f} before, {after:.4f} after (best of
+scenario, were kept for validation and never trained on. Mean absolute error of the
+chunks on these, in shares of full speed: {before:.4f} before, {after:.4f} after (best of
 {looks} looks, so a little optimistic). Standing still would have {still:.4f}.
 
 It says nothing about driving: begin with a dry run, then with a low speed cap.
@@ -104,8 +104,19 @@ def finetune(base: Path, directories: Sequence[Path], out: Path,
     name = out.resolve().name
     write_bundle(model, reader, out, name, facts)
     (out / 'README.md').write_text(_CARD.format(name=name, **facts), 'utf-8')
+    _write_split(base, out, training, validation)
     (out / 'metrics.json').write_text(json.dumps(facts, indent=1) + '\n', 'utf-8')
     return outcome
+
+
+def _write_split(base: Path, out: Path, training: Sequence[RecordedEpisode],
+                 validation: Sequence[RecordedEpisode]) -> None:
+    """Keep the fingerprints of what was seen, here and before: evaluation leaves it out."""
+    before = base / 'split.json'
+    known = json.loads(before.read_text('utf-8')) if before.is_file() else {}
+    split = {part: sorted({*known.get(part, []), *(one.pictures for one in members)})
+             for part, members in (('train', training), ('validation', validation))}
+    (out / 'split.json').write_text(json.dumps(split, indent=1) + '\n', 'utf-8')
 
 
 def load_weights(base: Path, described: BundleConfig) -> CompactPolicy:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from vla_nav.contracts import NotUnderstood
 from vla_nav.embodiments import project
+from vla_nav.episodes.fingerprint import picture_hash
 from vla_nav.episodes.readers import open_episode
 from vla_nav.episodes.schema import Episode, EpisodeError
 from vla_nav.episodes.store import EpisodeRef, find_episodes
@@ -33,7 +34,7 @@ class RecordedEpisode:
     ``images`` uint8 [T, H, W, 3], ``features`` float32 [13], ``chunks`` float32 [T, K, A]
     normalised, ``known`` bool [T, K, A]: rows past the recording's end and axes that the robot
     lacks are not. ``past`` int64 [T, P] are the frames 0, 1, ... P - 1 steps before each, -1
-    where there is none.
+    where there is none. ``pictures`` is their fingerprint.
     """
 
     name: str
@@ -43,6 +44,7 @@ class RecordedEpisode:
     chunks: NDArray[np.float32]
     known: NDArray[np.bool_]
     past: NDArray[np.int64]
+    pictures: str
 
     def __len__(self) -> int:
         return len(self.chunks)
@@ -89,7 +91,8 @@ def _load(episode: Episode, source: str, reader: InstructionReader, space: Actio
     return RecordedEpisode(
         source, episode.scenario, images, np.asarray(features, np.float32), actions[rows],
         known[..., None] & present,
-        _nearest(episode.stamps_ns, before, round(_TOLERANCE_STEPS * step_ns)))
+        _nearest(episode.stamps_ns, before, round(_TOLERANCE_STEPS * step_ns)),
+        picture_hash(episode))
 
 
 def future_rows(stamps_ns: NDArray[np.int64], actions: NDArray[np.float32], chunk: int,
