@@ -24,17 +24,20 @@ from vla_nav.bringup.shared_memory import remove_stale_segments
 from vla_nav.bringup.supervisor import Program, Supervisor
 from vla_nav.cli.live import Display
 from vla_nav.language.grammar import phrase
+from vla_nav.observations.sources import is_tub
 from vla_nav.recording.bag import Bag
 from vla_nav.recording.drawing import HEIGHT, WIDTH, draw
 from vla_nav.recording.folder import RunFolder
 from vla_nav.recording.run_state import RunState
 from vla_nav.recording.video import Video
+from vla_nav.runtimes.bundle import read_bundle
 
 FIRST_SEED = 1_000_000
 RATE_HZ = 10
 READY_WITHIN_S = 60.0
 # How long a robot that refuses, or has done its work, is watched further.
 LINGER_S = {'not_understood': 3.0, 'arrived': 2.0, 'outcome': 0.7}
+_COMPACT = 'models/compact'
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _console = Console(stderr=True)
 
@@ -57,7 +60,8 @@ def run(
         help='Cell or family, or how its name begins: 2box_vert_left, hidden, person.')] = '',
     seed: Annotated[int, typer.Option(min=0, help='Seed of the scene.')] = FIRST_SEED,
     policy: Annotated[str, typer.Option(
-        help="Policy bundle; or 'expert', the simulator's own planner.")] = 'models/compact',
+        help="Policy bundle; or 'expert', the simulator's own planner. Left out: models/tub for a "
+        'donkeycar tub, else models/compact.')] = '',
     source: Annotated[str, typer.Option(
         help="Camera index, video, folder of pictures or donkeycar tub, in the simulator's "
         'place.')] = '',
@@ -74,9 +78,9 @@ def run(
     """
     try:
         if source:
-            plan = _plan_source(source, instruction, policy, speed_cap)
+            plan = _plan_source(source, instruction, policy or _made_for(source), speed_cap)
         else:
-            plan = _plan_simulation(instruction, scenario, seed, policy, speed_cap)
+            plan = _plan_simulation(instruction, scenario, seed, policy or _COMPACT, speed_cap)
         summary, folder = _Drive(plan, RunFolder(out, datetime.now()), duration,
                                  _console.is_terminal and not headless).run()
     except ValueError as error:
@@ -95,26 +99,40 @@ def _plan_simulation(instruction: str, scenario: str, seed: int, policy: str,
     from vla_nav.simulation.choice import choose_scene
     from vla_nav.simulation.gl import ensure_gl
     from vla_nav.simulation.scenario import SCENARIO_VERSION
+    bundle = '' if policy == 'expert' else _existing(policy)
+    if bundle and (phrases := _phrases(bundle)):
+        raise ValueError(f'policy: "{policy}" knows one task, "{phrases[0]}", and the simulator '
+                         'has others; give it pictures with --source')
     ensure_gl()
     scene = choose_scene(scenario, seed, _read(instruction, policy) if instruction else None)
     intent = scene.sample().intent
     said = instruction or phrase(intent, np.random.default_rng(seed))
     arguments = {'scenario': scene.cell, 'seed': str(scene.seed), 'split': scene.split,
                  'speed_cap': speed_cap, 'instruction': said}
-    if policy == 'expert':
-        arguments['driver'] = 'expert'
-    else:
-        arguments['policy'] = _existing(policy)
+    arguments |= {'policy': bundle} if bundle else {'driver': 'expert'}
     return Plan('sim', arguments, said, {
         'policy': policy, 'scenario_version': SCENARIO_VERSION, 'cell': scene.cell,
         'seed': scene.seed, 'split': scene.split, 'task': intent.describe()})
 
 
 def _plan_source(source: str, instruction: str, policy: str, speed_cap: str) -> Plan:
-    said = instruction or 'Pass the box on its left and stop at the cone.'
-    arguments = {'source': source, 'policy': _existing(policy), 'instruction': said,
+    bundle = _existing(policy)
+    phrases = _phrases(bundle)
+    said = instruction or (phrases[0] if phrases else
+                           'Pass the box on its left and stop at the cone.')
+    arguments = {'source': source, 'policy': bundle, 'instruction': said,
                  'speed_cap': speed_cap}
     return Plan('camera', arguments, said, {'policy': policy, 'source': source})
+
+
+def _made_for(source: str) -> str:
+    return 'models/tub' if is_tub(Path(source)) else _COMPACT
+
+
+def _phrases(bundle: str) -> tuple[str, ...]:
+    """Return the phrases of a bundle that knows one task; () where a reader reads."""
+    phrases: tuple[str, ...] = getattr(read_bundle(Path(bundle)), 'phrases', ())
+    return phrases
 
 
 def _existing(policy: str) -> str:
@@ -129,7 +147,7 @@ def _read(instruction: str, policy: str) -> Any:
     """Return the intent that the bundle reads, or None where it refuses."""
     from vla_nav.contracts import NotUnderstood
     from vla_nav.language.reader import InstructionReader
-    bundle = Path(_existing('models/compact' if policy == 'expert' else policy))
+    bundle = Path(_existing(_COMPACT if policy == 'expert' else policy))
     try:
         return InstructionReader(bundle / 'instruction.onnx').read(instruction).intent
     except NotUnderstood as error:

@@ -60,7 +60,7 @@ def open_source(where: str) -> Source:
     if not where or not path.exists():
         raise ValueError(f'source "{where}": no such file or folder; give a camera index, a '
                          'video, a folder of pictures or a donkeycar tub')
-    if path.name.endswith(('.tar.gz', '.tgz', '.tar')) or (path / _TUB_MANIFEST).is_file():
+    if is_tub(path):
         return Source('tub', DEFAULT_RATE_HZ, _tub(path))
     if path.is_dir():
         files = sorted(p for p in path.iterdir() if p.suffix.lower() in _ENCODED)
@@ -68,6 +68,12 @@ def open_source(where: str) -> Source:
             raise ValueError(f'source "{where}": the folder holds no {", ".join(_ENCODED)}')
         return Source('folder', DEFAULT_RATE_HZ, (Picture(p.read_bytes()) for p in files))
     return _video(where, 'video')
+
+
+def is_tub(path: Path) -> bool:
+    """Return whether ``path`` is a donkeycar tub, as a folder or as an archive."""
+    return (path.name.endswith(('.tar.gz', '.tgz', '.tar'))
+            or (path / _TUB_MANIFEST).is_file())
 
 
 def _tub(path: Path) -> Iterator[Picture]:
