@@ -51,7 +51,7 @@ def load_frames(path: Path, height: int, width: int) -> TubFrames:
     if not images:
         raise EpisodeError(path, 'records', 'there is none; record a drive first')
     steps = np.diff(np.concatenate(stamps), prepend=0)
-    breaks = (steps < 0) | (steps > 1.5e9 / RATE_HZ)
+    breaks = (steps < 0) | (steps > round(1.5e9 / RATE_HZ))
     return TubFrames(np.stack(images), np.stack(grey), np.concatenate(actions),
                      np.cumsum(breaks))
 

@@ -68,7 +68,7 @@ def _run_fold(frames: TubFrames, fold: Fold, material: Material,
     chunks = predict(policy, material, test)
     driven, chunk = frames.actions, recipe.network.chunk
     labels, known = chunk_labels(frames, test, chunk)
-    predictions = {
+    predictions: dict[str, NDArray[Any]] = {
         'policy': chunks[:, 0],
         **{name: ridge.predict(driven, train, test, recipe.inner)
            for name, ridge in ridges.items()},
