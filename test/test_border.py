@@ -143,3 +143,9 @@ def test_nothing_unpickles():
     found = [f'{path.relative_to(_ROOT)}: {place}' for path in sorted(_PACKAGE.rglob('*.py'))
              for place in _unpickles(path.read_text('utf-8'))]
     assert found == []
+
+
+def test_every_directory_of_modules_is_installed():
+    missing = {path.parent for path in _PACKAGE.rglob('*.py')
+               if not (path.parent / '__init__.py').exists()}
+    assert not missing, 'setuptools passes these over: no __init__.py'

@@ -61,8 +61,8 @@ def parity(model: InstructionEncoder, reader: InstructionReader) -> float:
     tokens = sample(_PARITY_INPUTS, np.random.default_rng(0)).tokens
     with torch.inference_mode():
         eager = model.eval()(torch.from_numpy(tokens))
-    worst = max(float(np.abs(ours - theirs.numpy()).max())
-                for ours, theirs in zip(reader.run(tokens), eager))
+    worst = float(np.max([np.abs(ours - theirs.numpy()).max()  # NaN if there is one
+                          for ours, theirs in zip(reader.run(tokens), eager)]))
     if not worst <= _PARITY_LIMIT:
         raise RuntimeError(f'the exported reader differs from the model by {worst:.2e}, '
                            f'more than {_PARITY_LIMIT}')

@@ -1,0 +1,1 @@
+"""Training: imitation, DAgger, memory, fine-tuning, export."""
