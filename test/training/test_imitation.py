@@ -89,7 +89,8 @@ def test_the_whole_recipe_gives_a_bundle_that_drives(tmp_path: Path) -> None:
     policy = load_policy(tmp_path / 'bundle')
     assert policy.spec.chunk == 8
     # The reader is untrained and refuses everything; the network itself must act.
-    policy._features = Intent('left', 'cup', 'red').features()[None]  # type: ignore[attr-defined]
+    features = Intent('left', 'cup', 'red').features()[None]
+    policy._told = {'instruction': features}  # type: ignore[attr-defined]
     chunk = policy.act(Frame(np.zeros((96, 128, 3), np.uint8), 1_000_000_000))
     assert chunk.velocities.shape == (8, 3) and np.isfinite(chunk.velocities).all()
 

@@ -11,7 +11,14 @@ import h5py
 import numpy as np
 
 from vla_nav.episodes.schema import Episode, EpisodeError
-from vla_nav.episodes.store import EpisodeRef, open_group, read_array, read_group, stored_images
+from vla_nav.episodes.store import (
+    EpisodeRef,
+    named_damage,
+    open_group,
+    read_array,
+    read_group,
+    stored_images,
+)
 from vla_nav.spaces import AXES, OMNI_3D, ActionSpace
 
 # Older recordings were driven by keyboard: every axis is one of 0 and +-1.15, whatever its unit.
@@ -56,7 +63,9 @@ def open_episode(ref: EpisodeRef, profile: ActionSpace = OMNI_3D) -> Iterator[Ep
     the file, becomes its limit in SI units. Raises EpisodeError naming the file and the field.
     """
     with open_group(ref) as group:
-        if 'format_version' in group.attrs:
+        with named_damage(str(ref), 'format_version'):
+            ours = 'format_version' in group.attrs
+        if ours:
             yield read_group(group, str(ref))
         else:
             yield _read_legacy(group, ref, profile)
@@ -67,8 +76,10 @@ def _read_legacy(group: h5py.Group, ref: EpisodeRef, profile: ActionSpace) -> Ep
     if profile.names != AXES:
         raise EpisodeError(source, 'actions', f'older recordings have the axes {list(AXES)}, the '
                            f'profile has {list(profile.names)}')
-    field = 'images' if 'images' in group else 'observations/images'
-    if field not in group:
+    with named_damage(source, 'images'):
+        field = 'images' if 'images' in group else 'observations/images'
+        missing = field not in group
+    if missing:
         raise EpisodeError(source, 'images', 'there is neither the attribute format_version nor '
                            f'images or observations/images; the file holds {sorted(group)}')
     keys = read_array(group, 'actions', np.float32, source)
