@@ -28,6 +28,17 @@ def use_image_profile() -> None:
         os.environ[name] = profile
 
 
+def avoid_shared_memory() -> None:
+    """Let this process talk over UDP only; for what must not wait. Call before ``rclpy.init``.
+
+    Whoever sends through shared memory takes a lock of the receiver's port. A process that is
+    stopped while it holds one blocks all other senders to that port until Fast DDS gives up on
+    it, a second later: measured when a camera was stopped, in one of twenty trials. A value that
+    the user has set is left alone.
+    """
+    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
+
+
 def remove_stale_segments(directory: Path = SHM) -> list[str]:
     """Remove what :func:`stale_segments` finds; return the names."""
     stale = stale_segments(directory)

@@ -11,6 +11,7 @@ from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool, String
 from std_srvs.srv import Trigger
 
+from vla_nav.bringup.shared_memory import avoid_shared_memory
 from vla_nav.control.diagnostics import Latency, OnChange, Rate
 from vla_nav.control.guard import Guard, GuardSettings, Reason
 from vla_nav.control.limits import Velocity
@@ -177,7 +178,8 @@ def _ms(duration_ns: int | None) -> str:
 
 
 def main() -> None:
-    """Run the guard."""
+    """Run the guard; another process's trouble must not hold up its zeros."""
+    avoid_shared_memory()
     run(GuardNode)
 
 
