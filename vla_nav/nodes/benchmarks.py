@@ -207,7 +207,10 @@ class _Failing:
 
     def _repair(self, fault: Fault) -> None:
         if fault.mode:
+            began = time.monotonic_ns()
             self._mode.publish(String(data='run'))
+            # A policy that is told to go on while the picture is still black gives NaN again.
+            self._trial.wait(lambda: self._changed_ns > began, 'a new picture')
             self._instruction.publish(String(data=INSTRUCTION))
         elif fault.signal == 'SIGKILL':
             self._trial.start(fault.process)
