@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ class Step(NamedTuple):
     state: Any
 
 
-class SteppingPolicy:
+class SteppingPolicy(ABC):
     """A :class:`vla_nav.contracts.Policy` around a network with explicit memory.
 
     The memory advances at the trained rate whatever the camera's: a frame that comes earlier
@@ -107,17 +108,17 @@ class SteppingPolicy:
         return ActionChunk(self._space.denormalise(step.actions), self._spec.step_ns,
                            frame.stamp_ns, float(np.clip(step.arrived, 0.0, 1.0)))
 
+    @abstractmethod
     def _initial_state(self) -> Any:
         """Return the memory of nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _told_by(self, text: str, reading: Reading | None) -> Any:
         """Return what the network takes for an instruction; ``reading`` is None for a phrase."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _step(self, image: NDArray[np.uint8], told: Any, state: Any) -> Step:
         """Run the network on uint8 [H, W, 3]; raise PolicyError where that fails."""
-        raise NotImplementedError
 
     def _finite(self, state: Any) -> bool:
         return bool(np.isfinite(state).all())
