@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from vla_nav.policies.compact import CompactConfig, CompactPolicy
-from vla_nav.training.export import MAX_POLICY_BYTES, PARITY_BOUND, export_policy
+from vla_nav.training.export import MAX_POLICY_BYTES, export_policy
+from vla_nav.training.graph import PARITY_BOUND
 from vla_nav.training.imitation import trained_parameters
 
 

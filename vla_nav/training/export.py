@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
+from vla_nav.language.intent import FEATURE_SIZE
 from vla_nav.policies.compact import CompactConfig, CompactPolicy
 from vla_nav.runtimes.bundle import (
     ActionSpaceConfig,
@@ -20,50 +20,20 @@ from vla_nav.runtimes.bundle import (
     ImageConfig,
 )
 from vla_nav.spaces import OMNI_3D
+from vla_nav.training.graph import export_graph
 
-OPSET = 18
-PARITY_BOUND = 1e-4
 MAX_POLICY_BYTES = 3_300_000
 
 
 def export_policy(model: CompactPolicy, path: Path) -> float:
-    """Write ``policy.onnx`` and return its largest difference from the eager model.
-
-    100 random inputs, each fed the state that the one before it left. Above the bound the file
-    is removed and RuntimeError raised.
-    """
-    # The outermost module must be in eval mode before the exporter looks at it.
-    model = model.to('cpu').eval()
+    """Write ``policy.onnx`` and return its largest difference from the eager model."""
     c = model.config
-    example = (torch.zeros(1, c.height, c.width, 3, dtype=torch.uint8), torch.zeros(1, 13),
-               torch.zeros(1, c.memory))
-    torch.onnx.export(model, example, str(path), opset_version=OPSET, dynamo=False,
-                      input_names=['image', 'instruction', 'state'],
-                      output_names=['actions', 'arrived', 'next_state'])
-    difference = parity(model, path)
-    if not difference <= PARITY_BOUND:
-        path.unlink()
-        raise RuntimeError(f'{path}: differs from the eager model by {difference:.2e}, the bound '
-                           f'is {PARITY_BOUND:.0e}; no file was left')
-    return difference
 
+    def observe(_number: int, rng: np.random.Generator) -> dict[str, NDArray]:
+        return {'image': rng.integers(0, 256, (1, c.height, c.width, 3), np.uint8),
+                'instruction': rng.random((1, FEATURE_SIZE), np.float32)}
 
-def parity(model: CompactPolicy, path: Path, inputs: int = 100, seed: int = 0) -> float:
-    """Return the largest difference between a ``policy.onnx`` and the eager model."""
-    c, rng = model.config, np.random.default_rng(seed)
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=['CPUExecutionProvider'])
-    state = np.zeros((1, c.memory), np.float32)
-    differences = []
-    for _ in range(inputs):
-        image = rng.integers(0, 256, (1, c.height, c.width, 3), np.uint8)
-        text = rng.random((1, 13), np.float32)
-        with torch.inference_mode():
-            eager = model(*map(torch.from_numpy, (image, text, state)))
-        there = session.run(['actions', 'arrived', 'next_state'],
-                            {'image': image, 'instruction': text, 'state': state})
-        differences += [np.abs(a.numpy() - b).max() for a, b in zip(eager, there)]
-        state = there[2]
-    return float(np.max(differences))  # NaN if there is one, unlike Python's max
+    return export_graph(model, path, observe, c.memory)
 
 
 def write_bundle(model: CompactPolicy, instruction: Path, directory: Path, name: str,

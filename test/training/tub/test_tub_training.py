@@ -16,10 +16,11 @@ from vla_nav.episodes.schema import EpisodeError
 from vla_nav.episodes.tub import read_tub
 from vla_nav.policies.track import Gradients, TrackConfig, TrackPolicy, blend, mirrored
 from vla_nav.runtimes import load_policy
+from vla_nav.training.graph import PARITY_BOUND
 from vla_nav.training.tub import study
 from vla_nav.training.tub.baselines import HistogramRidge, gradient_histogram
 from vla_nav.training.tub.build import build_bundle
-from vla_nav.training.tub.export import PARITY_BOUND, export_policy
+from vla_nav.training.tub.export import export_policy
 from vla_nav.training.tub.fit import LinearMap, fit, predict
 from vla_nav.training.tub.frames import (
     GAP,

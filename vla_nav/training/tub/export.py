@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
-import torch
+from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from vla_nav.policies.track import TrackPolicy
@@ -19,49 +18,21 @@ from vla_nav.runtimes.bundle import (
     BundleFiles,
     ImageConfig,
 )
+from vla_nav.training.graph import export_graph
 from vla_nav.training.tub.frames import PHRASES, RATE_HZ, SPACE
-
-OPSET = 18
-PARITY_BOUND = 1e-4
-_OUTPUTS = ['actions', 'arrived', 'next_state']
 
 
 def export_policy(policy: TrackPolicy, path: Path) -> float:
-    """Write the ONNX graph and return its largest difference from the eager policy.
-
-    Above the bound the file is removed and RuntimeError raised.
-    """
-    policy = policy.to('cpu').eval()
+    """Write the ONNX graph and return its largest difference from the eager policy."""
     c = policy.config
-    example = (torch.zeros(1, c.height, c.width, 3, dtype=torch.uint8),
-               torch.zeros(1, c.state_size))
-    torch.onnx.export(policy, example, str(path), opset_version=OPSET, dynamo=False,
-                      input_names=['image', 'state'], output_names=_OUTPUTS)
-    difference = parity(policy, path)
-    if not difference <= PARITY_BOUND:
-        path.unlink()
-        raise RuntimeError(f'{path}: differs from the eager policy by {difference:.2e}, the bound '
-                           f'is {PARITY_BOUND:.0e}; no file was left')
-    return difference
 
-
-def parity(policy: TrackPolicy, path: Path, inputs: int = 50, seed: int = 0) -> float:
-    """Return the largest difference between graph and policy over inputs with state."""
-    c, rng = policy.config, np.random.default_rng(seed)
-    session = onnxruntime.InferenceSession(path.read_bytes(), providers=['CPUExecutionProvider'])
-    state = np.zeros((1, c.state_size), np.float32)
-    worst = 0.0
-    for number in range(inputs):
+    def observe(number: int, rng: np.random.Generator) -> dict[str, NDArray]:
         image = rng.integers(0, 256, (1, c.height, c.width, 3), np.uint8)
-        # Even areas are where gradients vanish and formulas break; NaN fails every bound.
+        # Even areas are where gradients vanish and formulas break.
         image[:, c.height * (number % 4) // 3:] = number
-        with torch.inference_mode():
-            eager = policy(torch.from_numpy(image), torch.from_numpy(state))
-        there = session.run(_OUTPUTS, {'image': image, 'state': state})
-        worst = float(np.max([worst, *(np.abs(a.numpy() - b).max()
-                                       for a, b in zip(eager, there))]))
-        state = there[2]
-    return worst
+        return {'image': image}
+
+    return export_graph(policy, path, observe, c.state_size)
 
 
 def write_bundle(policy: TrackPolicy, directory: Path, training: dict[str, Any]) -> BundleConfig:
