@@ -36,10 +36,10 @@ def rollouts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_run_that_is_cut_off_resumes_exactly(rollouts: Path, tmp_path: Path) -> None:
     whole, parts = tmp_path / 'whole.safetensors', tmp_path / 'parts.safetensors'
-    settings = {'batch': 8, 'warm_up': 2, 'decay_from': 2, 'decay_to': 4}
-    train([rollouts], whole, ImitationConfig(0, 4, **settings), workers=2)
+    settings = {'batch': 8, 'warm_up': 2}
+    train([rollouts], whole, ImitationConfig(0, 4, **settings, decay=2), workers=2)
     train([rollouts], parts, ImitationConfig(0, 2, **settings), workers=2)
-    train([rollouts], parts, ImitationConfig(2, 4, **settings), workers=2)
+    train([rollouts], parts, ImitationConfig(2, 4, **settings, decay=2), workers=2)
     a, b = load_file(whole), load_file(parts)
     assert int(a['step']) == 4 and a.keys() == b.keys()
     for name in a:
@@ -73,7 +73,7 @@ def test_fast_encoding_is_the_same_but_for_bfloat16(rollouts: Path) -> None:
 
 
 def test_the_learning_rate_warms_up_stays_and_falls() -> None:
-    config = ImitationConfig(0, 100, warm_up=10, decay_from=50, decay_to=100)
+    config = ImitationConfig(0, 100, warm_up=10, decay=50)
     rates = [learning_rate(step, config) for step in range(101)]
     assert rates[0] == pytest.approx(config.peak_rate / 10)
     assert rates[10:51] == pytest.approx([config.peak_rate] * 41)

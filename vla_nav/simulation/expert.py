@@ -116,6 +116,13 @@ class Expert:
         x, y, _ = pose or self.world.pose
         return self.map.clear_at(x, y) - ROBOT_RADIUS_M
 
+    def person_room(self) -> float:
+        """Return the metres between the robot's edge and the person; infinite without one."""
+        person, (x, y, _) = self.world.person_state, self.world.pose
+        if person is None:
+            return math.inf
+        return math.hypot(person[0] - x, person[1] - y) - ROBOT_RADIUS_M - PERSON_RADIUS_M
+
     def act(self) -> NDArray[np.float64]:
         """Return the velocity (vx, vy, wz) in the base frame for the world as it is now."""
         return self._decide(self.world.pose, self.world.person_state)

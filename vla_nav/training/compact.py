@@ -35,6 +35,9 @@ class Round:
     steps: int
     # How long the driver's memory trains first; without, it drives by single pictures.
     memory_steps: int = 0
+    # Over so many steps at the end the learning rate falls; the next round begins high again
+    # (warm restarts: Loshchilov and Hutter 2017, arXiv:1608.03983).
+    decay: int = 0
 
 
 @dataclass(frozen=True)
@@ -45,19 +48,13 @@ class Recipe:
     expert_steps: int = 2000
     rounds: tuple[Round, ...] = (
         Round(400, 1500), Round(400, 1500), Round(500, 2000, 1500), Round(500, 2000, 1500),
-        Round(500, 3500, 1500))
-    decay_steps: int = 3000
+        Round(500, 3500, 1500, 3000), Round(1500, 8000, 4000, 5000))
     memory_steps: int = 4000
     seed: int = 0
     workers: int = 2
 
-    @property
-    def total_steps(self) -> int:
-        """Return the number of imitation steps."""
-        return self.expert_steps + sum(one.steps for one in self.rounds)
 
-
-SMOKE = Recipe(expert_episodes=4, expert_steps=2, rounds=(Round(2, 2, 2),), decay_steps=2,
+SMOKE = Recipe(expert_episodes=4, expert_steps=2, rounds=(Round(2, 2, 2, 2),),
                memory_steps=2)
 
 
@@ -76,7 +73,7 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
     data = [work / 'data' / 'expert']
     collect(data[0], 1000, recipe.expert_episodes, workers=recipe.workers)
     step = recipe.expert_steps
-    _imitate(data, checkpoint, 0, step, recipe)
+    train(data, checkpoint, ImitationConfig(0, step, seed=recipe.seed), recipe.workers)
     for number, one in enumerate(recipe.rounds, 1):
         driver = work / f'round{number}.onnx'
         if not driver.exists():
@@ -84,7 +81,8 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
         data.append(work / 'data' / f'round{number}')
         ends = collect(data[-1], number * 10_000, one.episodes, driver, workers=recipe.workers)
         print(f'round {number}: {ends}', flush=True)
-        _imitate(data, checkpoint, step, step + one.steps, recipe)
+        train(data, checkpoint, ImitationConfig(step, step + one.steps, decay=one.decay,
+                                                seed=recipe.seed), recipe.workers)
         step += one.steps
     model, memory = _with_memory(checkpoint, data, recipe.memory_steps, recipe)
     config = write_bundle(model, instruction, out, 'compact', {
@@ -98,10 +96,10 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
 
 def _with_memory(checkpoint: Path, data: list[Path], steps: int,
                  recipe: Recipe) -> tuple[CompactPolicy, dict[str, float]]:
-    model, frames = _averaged(checkpoint), Frames(data)
+    model = _averaged(checkpoint)
     if not steps:
         return model, {}
-    return model, train_memory(model, frames, encode_all(model, frames),
+    return model, train_memory(model, encode_all(model, Frames(data)),
                                MemoryConfig(steps=steps, seed=recipe.seed))
 
 
@@ -116,12 +114,6 @@ def begin_from(bundle: Path, checkpoint: Path) -> None:
                          f'({error}); train from nothing instead') from error
     optimizer = torch.optim.AdamW(trained_parameters(model))
     save_checkpoint(checkpoint, model, copy.deepcopy(model), optimizer, 0)
-
-
-def _imitate(data: list[Path], checkpoint: Path, first: int, last: int, recipe: Recipe) -> None:
-    train(data, checkpoint, ImitationConfig(
-        first, last, decay_from=recipe.total_steps - recipe.decay_steps,
-        decay_to=recipe.total_steps, seed=recipe.seed), recipe.workers)
 
 
 def _averaged(checkpoint: Path) -> CompactPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_MIRROR = np.array([1, 0, 2, 4, 3, *range(5, 13)])  # features with left and right exchanged
-_MIRROR_AXES = np.array([1.0, -1.0, -1.0], np.float32)
+# Where left and right are exchanged: instruction features, axes of the velocity.
+MIRROR_TEXT = np.array([1, 0, 2, 4, 3, *range(5, 13)])
+MIRROR_AXES = np.array([1.0, -1.0, -1.0], np.float32)
 _HUE_TURN = np.pi / 6
 _SMALL = ('features', 'chunks', 'points', 'stage', 'arrived', 'episode', 'family')
 
@@ -59,6 +61,10 @@ class Frames:
         self._first = int(self._starts[len(found[0])])
         self.fields = {key: np.concatenate([np.load(f'{name}.{key}.npy') for name in names])
                        for key in _SMALL}
+        # Frames [N, 2] that search before the first gate, which turns left by convention: their
+        # mirror would be wrong.
+        still = np.abs(self.fields['chunks'][:, :, 0, :2]).sum(-1) < 1e-3
+        self.searching = (self.fields['stage'] == 0) & still
 
     def __len__(self) -> int:
         """Return the number of frames N."""
@@ -66,9 +72,28 @@ class Frames:
 
     def images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return pictures uint8 [B, H, W, 3]."""
+        return np.stack([self._images[s][i] for s, i in self._places(indices)])
+
+    def _places(self, indices: NDArray[np.int64]) -> list[tuple[int, int]]:
         shards = np.searchsorted(self._starts, indices, 'right') - 1
-        return np.stack([self._images[s][i - self._starts[s]]
-                         for s, i in zip(shards.tolist(), indices.tolist())])
+        return list(zip(shards.tolist(), (indices - self._starts[shards]).tolist()))
+
+    def expect(self, size: int, rng: np.random.Generator) -> None:
+        """Ask the kernel for the pictures that :meth:`batch` will draw with such a generator.
+
+        They are read while the batch before is computed: the set may be larger than memory.
+        """
+        for shard, within in self._places(self._draw(size, rng)):
+            images = self._images[shard]
+            frame = images[0].nbytes
+            with open(images.filename, 'rb') as file:
+                os.posix_fadvise(file.fileno(), images.offset + frame * within, frame,
+                                 os.POSIX_FADV_WILLNEED)
+
+    def _draw(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        own = rng.random(size) < (2 / 3 if self._first < len(self) else 0.0)
+        low, high = np.where(own, self._first, 0), np.where(own, len(self), self._first)
+        return np.sort(rng.integers(low, high))
 
     def batch(self, size: int, rng: np.random.Generator) -> Batch:
         """Draw frames at random, augmented: light, colour cast, left-right mirror.
@@ -76,20 +101,16 @@ class Frames:
         Two thirds come from the policy's drives, where there are any: its own mistakes are what
         it must learn to mend.
         """
-        own = rng.random(size) < (2 / 3 if self._first < len(self) else 0.0)
-        low, high = np.where(own, self._first, 0), np.where(own, len(self), self._first)
-        indices = np.sort(rng.integers(low, high))
+        indices = self._draw(size, rng)
         which = rng.integers(2, size=size)
         part = {key: self.fields[key][indices, which]
                 for key in ('features', 'chunks', 'points', 'stage', 'arrived')}
         images = self.images(indices)
-        # Searching before the first gate turns left by convention: its mirror would be wrong.
-        searching = (part['stage'] == 0) & (np.abs(part['chunks'][:, 0, :2]).sum(1) < 1e-3)
-        mirror = (rng.random(size) < 0.5) & ~searching
+        mirror = (rng.random(size) < 0.5) & ~self.searching[indices, which]
         chunk, points, features = part['chunks'].copy(), part['points'].copy(), part['features']
-        chunk[mirror] *= _MIRROR_AXES
+        chunk[mirror] *= MIRROR_AXES
         points[mirror, :, 0] = (1 - points[mirror, :, 0]) * points[mirror, :, 2]
-        features = np.where(mirror[:, None], features[:, _MIRROR], features)
+        features = np.where(mirror[:, None], features[:, MIRROR_TEXT], features)
         # Hues turn in picture and instruction together, so that any hue can be asked for.
         turn = hue_rotation(rng.uniform(-_HUE_TURN, _HUE_TURN, size) * (rng.random(size) < 0.5))
         coloured = features[:, 9] > 0

@@ -13,12 +13,14 @@ import numpy as np
 import torch
 import torch.multiprocessing as processes
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, distributed
 from torch.nn import functional
 
 from vla_nav.policies.compact import CompactConfig, CompactPolicy, Encoded
 from vla_nav.training.dataset import Batch, Frames
+from vla_nav.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 # The first rows of a chunk are what is mostly driven.
 ROW_WEIGHTS = torch.tensor([1.5, 1.4, 1.2, 1.0, 0.9, 0.8, 0.7, 0.5])
@@ -36,9 +38,8 @@ class ImitationConfig:
     batch: int = 128
     peak_rate: float = 1.5e-3
     warm_up: int = 200
-    # The rate falls from its peak to a hundredth of it between these steps (cosine).
-    decay_from: int = 10_000
-    decay_to: int = 12_000
+    # Over so many steps at the end the rate falls from its peak to a hundredth of it (cosine).
+    decay: int = 0
     seed: int = 0
 
 
@@ -71,8 +72,8 @@ def chunk_error(chunk: Tensor, label: Tensor) -> Tensor:
 
 
 def learning_rate(step: int, config: ImitationConfig) -> float:
-    """Return the rate of a step: warm-up, plateau, cosine decay."""
-    part = (step - config.decay_from) / (config.decay_to - config.decay_from)
+    """Return the rate of a step: warm-up at the very first, plateau, cosine decay."""
+    part = 1 - (config.last - step) / max(config.decay, 1)
     fall = 0.01 + 0.99 * (1 + math.cos(math.pi * min(max(part, 0.0), 1.0))) / 2
     return config.peak_rate * min(1.0, (step + 1) / config.warm_up) * fall
 
@@ -83,8 +84,11 @@ def train(directories: list[Path], checkpoint: Path, config: ImitationConfig,
 
     ``workers`` processes of one thread each average their gradients: on a small machine they
     beat one process of as many threads. A run that is cut off resumes from the last checkpoint
-    with the same batches, since each step's batch depends on the seed, step and worker alone.
+    with the same batches, since each step's batch depends on the seed, step and worker alone;
+    one that is done already is left at once.
     """
+    if checkpoint_step(checkpoint) >= config.last:
+        return
     # Without this, glibc returns every large tensor to the kernel and takes page faults for the
     # next one: half of the time of a step.
     os.environ |= {'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': str(8 << 30),
@@ -114,8 +118,8 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
         while step < config.last:
             for group in optimizer.param_groups:
                 group['lr'] = learning_rate(step, config)
-            rng = np.random.default_rng([config.seed, step, rank])
-            batch = frames.batch(config.batch, rng)
+            frames.expect(config.batch, _random(config, step + 1, rank))
+            batch = frames.batch(config.batch, _random(config, step, rank))
             encoded = encode_fast(model, batch.image, batch.features)
             chunk, arrive = model.head(encoded.feature,
                                        torch.zeros(config.batch, model.config.memory))
@@ -137,6 +141,10 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
                       flush=True)
     distributed.barrier()
     distributed.destroy_process_group()
+
+
+def _random(config: ImitationConfig, step: int, rank: int) -> np.random.Generator:
+    return np.random.default_rng([config.seed, step, rank])
 
 
 def encode_fast(model: CompactPolicy, image: Tensor, features: Tensor) -> Encoded:
@@ -178,13 +186,19 @@ def save_checkpoint(path: Path, model: CompactPolicy, average: CompactPolicy,
     tensors = {'step': torch.tensor(step)}
     tensors |= {f'model.{k}': v.contiguous() for k, v in model.state_dict().items()}
     tensors |= {f'average.{k}': v.contiguous() for k, v in average.state_dict().items()}
-    for index, values in optimizer.state_dict()['state'].items():
-        tensors |= {f'optimizer.{index}.{k}': torch.as_tensor(v).contiguous()
-                    for k, v in values.items()}
+    tensors |= optimizer_tensors(optimizer)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix('.partial')
     save_file(tensors, partial)
     partial.replace(path)
+
+
+def checkpoint_step(path: Path) -> int:
+    """Return the step of a checkpoint; -1 where there is none."""
+    if not path.exists():
+        return -1
+    with safe_open(path, 'pt') as opened:
+        return int(opened.get_tensor('step'))
 
 
 def load_checkpoint(path: Path, model: CompactPolicy, average: CompactPolicy,
@@ -197,12 +211,5 @@ def load_checkpoint(path: Path, model: CompactPolicy, average: CompactPolicy,
         module.load_state_dict({k.removeprefix(name): v for k, v in tensors.items()
                                 if k.startswith(name)})
     if optimizer is not None:
-        state: dict[int, dict[str, Tensor]] = {}
-        for key, value in tensors.items():
-            if key.startswith('optimizer.'):
-                _, index, name = key.split('.')
-                state.setdefault(int(index), {})[name] = value
-        whole = optimizer.state_dict()
-        whole['state'] = state
-        optimizer.load_state_dict(whole)
+        restore_optimizer(optimizer, tensors)
     return int(tensors['step'])

@@ -1,7 +1,8 @@
 """The memory: a GRU trained on sequences of a finished encoder's features.
 
-Pictures are encoded once, then sequences of features are cheap: the memory trains in minutes
-where whole episodes of pictures would take hours.
+Pictures are encoded once, and once more as in a mirror; then sequences of features are cheap: the
+memory trains in minutes where whole episodes of pictures would take hours. It would learn its
+scenes by heart, if the mirrored ones and dropout did not hinder it.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from rich.progress import track
 from torch.nn import functional
 
 from vla_nav.policies.compact import CompactPolicy
-from vla_nav.training.dataset import Frames
+from vla_nav.training.dataset import MIRROR_AXES, MIRROR_TEXT, Frames
 from vla_nav.training.imitation import chunk_error, encode_fast
 
 
@@ -27,25 +28,65 @@ class MemoryConfig:
     batch: int = 48
     length: int = 96
     rate: float = 1.5e-3
+    # Of features and of states.
+    dropout: float = 0.1
     seed: int = 0
 
 
-def encode_all(model: CompactPolicy, frames: Frames, size: int = 256) -> torch.Tensor:
-    """Return features float16 [N, F] of all frames under the instruction that was driven."""
+@dataclass(frozen=True)
+class Sequences:
+    """Features float16 [N, F] with labels [N, K, A] and [N], and the bounds [E, 2] of episodes."""
+
+    features: torch.Tensor
+    chunks: torch.Tensor
+    arrived: torch.Tensor
+    bounds: NDArray[np.int64]
+
+    def draw(self, config: MemoryConfig,
+             rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """Draw frames [T, B], and which of them are before their episode's end [T, B]."""
+        first, end = self.bounds[rng.integers(len(self.bounds), size=config.batch)].T
+        anywhere = rng.integers(first, np.maximum(end - 16, first + 1))
+        start = np.where(rng.random(config.batch) < 0.5, first, anywhere)
+        at = start + np.arange(config.length)[:, None]
+        return torch.from_numpy(np.minimum(at, end - 1)), torch.from_numpy(at < end)
+
+
+def encode_all(model: CompactPolicy, frames: Frames) -> Sequences:
+    """Encode all frames under the instruction that was driven, and again mirrored.
+
+    Episodes in which the robot searches before the first gate have no mirror image.
+    """
+    chunks = torch.from_numpy(frames.fields['chunks'][:, 0])
+    arrived = torch.from_numpy(frames.fields['arrived'][:, 0])
+    episode = frames.fields['episode']
+    starts = np.flatnonzero(np.diff(episode, prepend=-1))
+    bounds = np.stack([starts, np.append(starts[1:], len(episode))], 1)
+    fit = np.array([not frames.searching[a:b, 0].any() for a, b in bounds])
+    return Sequences(torch.cat([_encode(model, frames), _encode(model, frames, mirror=True)]),
+                     torch.cat([chunks, chunks * torch.from_numpy(MIRROR_AXES)]),
+                     torch.cat([arrived, arrived]),
+                     np.concatenate([bounds, bounds[fit] + len(episode)]))
+
+
+def _encode(model: CompactPolicy, frames: Frames, mirror: bool = False,
+            size: int = 256) -> torch.Tensor:
     model.eval()
     out = torch.empty(len(frames), model.config.feature, dtype=torch.float16)
     with torch.inference_mode():
         for start in track(range(0, len(frames), size), 'encoding'):
             indices = np.arange(start, min(start + size, len(frames)))
-            image = torch.from_numpy(frames.images(indices))
-            text = torch.from_numpy(frames.fields['features'][indices, 0])
-            out[start:start + size] = encode_fast(model, image, text).feature.half()
+            image, text = frames.images(indices), frames.fields['features'][indices, 0]
+            if mirror:
+                image, text = image[:, :, ::-1].copy(), text[:, MIRROR_TEXT]
+            out[start:start + size] = encode_fast(
+                model, torch.from_numpy(image), torch.from_numpy(text)).feature.half()
     return out
 
 
-def train_memory(model: CompactPolicy, frames: Frames, features: torch.Tensor,
+def train_memory(model: CompactPolicy, data: Sequences,
                  config: MemoryConfig = MemoryConfig()) -> dict[str, float]:
-    """Train memory, recall and head in place on features float16 [N, F].
+    """Train memory, recall and head in place.
 
     Returns the mean loss of the first and of the last tenth of training.
     """
@@ -56,21 +97,17 @@ def train_memory(model: CompactPolicy, frames: Frames, features: torch.Tensor,
     optimizer = torch.optim.AdamW(parameters, lr=config.rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.rate, total_steps=config.steps, pct_start=0.1)
-    chunks = torch.from_numpy(frames.fields['chunks'][:, 0])
-    arrived = torch.from_numpy(frames.fields['arrived'][:, 0])
-    episode = frames.fields['episode']
-    bounds = np.flatnonzero(np.diff(episode, prepend=-1, append=-1))
     values = []
     model.train()
     for _ in track(range(config.steps), 'memory'):
-        at, valid = _sequences(bounds, config, rng)
-        feature = features[at].float()
-        states = model.memory.sequence(feature)
+        at, valid = data.draw(config, rng)
+        feature = functional.dropout(data.features[at].float(), config.dropout)
+        states = functional.dropout(model.memory.sequence(feature), config.dropout)
         chunk, arrive = model.head(feature.flatten(0, 1), states.flatten(0, 1))
         at, valid = at.flatten(), valid.flatten()
-        loss = chunk_error(chunk[valid], chunks[at[valid]]).mean() \
+        loss = chunk_error(chunk[valid], data.chunks[at[valid]]).mean() \
             + 0.1 * functional.binary_cross_entropy_with_logits(
-                arrive[valid, 0], arrived[at[valid]])
+                arrive[valid, 0], data.arrived[at[valid]])
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
@@ -80,17 +117,3 @@ def train_memory(model: CompactPolicy, frames: Frames, features: torch.Tensor,
     tenth = max(1, config.steps // 10)
     return {'first_loss': float(np.mean(values[:tenth])),
             'last_loss': float(np.mean(values[-tenth:]))}
-
-
-def _sequences(bounds: NDArray[np.int64], config: MemoryConfig,
-               rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw frames [T, B], and which of them are before their episode's end [T, B].
-
-    ``bounds`` holds the first frame of each episode and the end of the last.
-    """
-    chosen = rng.integers(len(bounds) - 1, size=config.batch)
-    first, end = bounds[chosen], bounds[chosen + 1]
-    anywhere = rng.integers(first, np.maximum(end - 16, first + 1))
-    start = np.where(rng.random(config.batch) < 0.5, first, anywhere)
-    at = start + np.arange(config.length)[:, None]
-    return (torch.from_numpy(np.minimum(at, end - 1)), torch.from_numpy(at < end))

@@ -35,6 +35,7 @@ IMAGE_HEIGHT, IMAGE_WIDTH = 96, 128
 CHUNK = 8
 MAX_STEPS = 420
 _TAKE_OVER_M = 0.03
+_TAKE_OVER_PERSON_M = 0.08
 _THING_SIZES = (0.8, 1.2)
 
 
@@ -200,7 +201,9 @@ def drive(world: World, seed: int, out: Rollouts, session: Any = None) -> str:
             velocity = np.array(robot.step(image, (step + 10) * STEP_NS), float)
             # Just before it would touch something the expert takes over for a second, so that
             # the rest of the way is in the data too.
-            if labellers[0].expert.room() < _TAKE_OVER_M:
+            expert = labellers[0].expert
+            if (expert.room() < _TAKE_OVER_M
+                    or expert.person_room() < _TAKE_OVER_PERSON_M):
                 rescue = step + 10
             if step < rescue:
                 velocity = OMNI_3D.denormalise(labels[0][0][0]).astype(float)

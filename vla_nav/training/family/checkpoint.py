@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vla_nav.training.family.problems import TrainingError
+from vla_nav.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 LAST, PREVIOUS, BEST = 'last.safetensors', 'previous.safetensors', 'best.safetensors'
 
@@ -60,9 +61,7 @@ def save(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer,
          scaler: Mapping[str, Any], progress: Progress, signature: Mapping[str, Any]) -> None:
     """Write ``last.safetensors``; the one before it stays as ``previous.safetensors``."""
     tensors = {f'model.{name}': value for name, value in own_state(module).items()}
-    for index, values in optimizer.state_dict()['state'].items():
-        tensors |= {f'optimizer.{index}.{name}': torch.as_tensor(value).detach().cpu().contiguous()
-                    for name, value in values.items()}
+    tensors |= optimizer_tensors(optimizer)
     said = {'progress': json.dumps(asdict(progress)), 'scaler': json.dumps(dict(scaler)),
             'signature': json.dumps(signature, sort_keys=True)}
     folder.mkdir(parents=True, exist_ok=True)
@@ -127,14 +126,7 @@ def _restore(path: Path, tensors: Mapping[str, Tensor], module: nn.Module,
     except ValueError as error:
         raise TrainingError(f'{path}: is of another network: {error}; choose another --out, or '
                             f'delete {path.parent}') from error
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        if key.startswith('optimizer.'):
-            _, index, name = key.split('.')
-            state.setdefault(int(index), {})[name] = value
-    whole = optimizer.state_dict()
-    whole['state'] = state
-    optimizer.load_state_dict(whole)
+    restore_optimizer(optimizer, tensors)
 
 
 def _same_training(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
