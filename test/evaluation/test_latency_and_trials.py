@@ -40,6 +40,13 @@ def test_a_trial_passes_within_the_limit_and_if_the_robot_stays():
         assert not summary['passed'] and summary['faults'][0]['trials'] == 2
 
 
+def test_the_slowest_trial_tells_whether_the_guard_was_silent():
+    trials = [Trial('policy killed', 0.5, delay, True, silence)
+              for delay, silence in ((0.4, 0.3), (0.7, 0.2), (0.5, 0.1))]
+    row = trial_summary(trials, {})['faults'][0]
+    assert row['max_s'] == 0.7 and row['silence_in_slowest_s'] == 0.2
+
+
 def test_the_stand_in_drives_and_gives_nan_on_black(tmp_path):
     like = write_bundle(tmp_path / 'like')
     policy = load_policy(write_trial_bundle(like, tmp_path / 'trial'))

@@ -36,12 +36,17 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Trial:
-    """One failure: seconds to the first all-zero ``cmd_vel``, and whether it stayed at zero."""
+    """One failure: seconds to the first all-zero ``cmd_vel``, and whether it stayed at zero.
+
+    ``silence_s`` is the longest time without any ``cmd_vel`` until then: long where the guard or
+    the listener was held up, a period of the guard where it decided late.
+    """
 
     fault: str
     limit_s: float
     delay_s: float
     stayed: bool
+    silence_s: float = 0.0
 
     @property
     def passed(self) -> bool:
@@ -55,9 +60,11 @@ def trial_summary(trials: Sequence[Trial], settings: Mapping[str, Any]) -> dict[
     for fault in dict.fromkeys(trial.fault for trial in trials):
         mine = [trial for trial in trials if trial.fault == fault]
         delays = sorted(trial.delay_s for trial in mine)
+        slowest = max(mine, key=lambda trial: trial.delay_s)
         rows.append({
             'fault': fault, 'trials': len(mine), 'limit_s': mine[0].limit_s,
             'median_s': round(delays[len(delays) // 2], 4), 'max_s': round(delays[-1], 4),
+            'silence_in_slowest_s': round(slowest.silence_s, 4),
             'over_limit_ms': round(1e3 * (delays[-1] - mine[0].limit_s), 1),
             'passed': all(trial.passed for trial in mine)})
     return {'faults': rows, 'allowance_s': ALLOWANCE_S,

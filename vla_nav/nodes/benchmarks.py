@@ -189,8 +189,10 @@ class _Failing:
             zero = self._first_zero(failed_ns)
             assert zero is not None
             stayed = all(is_zero for at, is_zero in self._sent if at >= zero)
+            heard = [failed_ns, *(at for at, _ in self._sent if failed_ns < at <= zero)]
         self._repair(fault)
-        return Trial(fault.name, limit_s, (zero - failed_ns) / 1e9, stayed)
+        return Trial(fault.name, limit_s, (zero - failed_ns) / 1e9, stayed,
+                     float(np.diff(heard).max()) / 1e9)
 
     def _fail(self, fault: Fault) -> int:
         """Cause the fault and return the steady time at which it began."""
