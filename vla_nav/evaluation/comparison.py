@@ -12,15 +12,9 @@ import jinja2
 from matplotlib.figure import Figure
 
 from vla_nav.evaluation.curves import learning_curves
+from vla_nav.evaluation.page_head import HEAD
 
-_TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-  body { font: 15px/1.5 system-ui, sans-serif; color: #24323d; background: #f6f8f9;
-         max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+_TEMPLATE = HEAD + """
   table { border-collapse: collapse; background: #fff; border: 1px solid #dde4e8 }
   th, td { padding: 3px 12px; text-align: right; border-top: 1px solid #eef2f4 }
   th:first-child, td:first-child { text-align: left } .dim { color: #5d6d78 }

@@ -11,16 +11,10 @@ from typing import Any
 import jinja2
 
 from vla_nav.evaluation.drawing import rate_bars
+from vla_nav.evaluation.page_head import HEAD
 from vla_nav.evaluation.records import EpisodeRecord
 
-TEMPLATE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-  body { font: 15px/1.5 system-ui, sans-serif; color: #24323d; background: #f6f8f9;
-         max-width: 1080px; margin: 2rem auto; padding: 0 1rem; }
-  h1 { font-size: 1.5rem; margin-bottom: .2rem } h2 { font-size: 1.15rem; margin-top: 2rem }
+TEMPLATE = HEAD + """
   .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px }
   .tile, .card { background: #fff; border: 1px solid #dde4e8; border-radius: 8px; padding: 10px }
   .tile b { display: block; font-size: 1.45rem } .tile small { color: #5d6d78 }
