@@ -43,6 +43,14 @@ def hue_rotation(angle: NDArray[np.float64]) -> NDArray[np.float64]:
     return matrix
 
 
+def other_light(turn: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return maps [B, 3, 4] of RGB: brighter or darker, a colour cast, ``turn`` [B, 3, 3]."""
+    size = len(turn)
+    gain = rng.uniform(0.8, 1.2, (size, 1, 1)) * rng.uniform(0.94, 1.06, (size, 3, 1)) * turn
+    shift = rng.uniform(-15, 15, (size, 1, 1)) * np.ones((size, 3, 1))
+    return np.concatenate([gain, shift], 2)
+
+
 class Frames:
     """All frames below some directories; pictures stay on disk until they are asked for."""
 
@@ -116,9 +124,7 @@ class Frames:
         coloured = features[:, 9] > 0
         features[coloured, 10:] = np.clip(
             np.einsum('bij,bj->bi', turn[coloured], features[coloured, 10:]), 0, 1)
-        gain = rng.uniform(0.8, 1.2, (size, 1, 1)) * rng.uniform(0.94, 1.06, (size, 3, 1)) * turn
-        shift = rng.uniform(-15, 15, (size, 1, 1)) * np.ones((size, 3, 1))
-        for image, flip, matrix in zip(images, mirror, np.concatenate([gain, shift], 2)):
+        for image, flip, matrix in zip(images, mirror, other_light(turn, rng)):
             cv2.transform(image[:, ::-1].copy() if flip else image, matrix, dst=image)
         return Batch(torch.from_numpy(images), torch.from_numpy(features), torch.from_numpy(chunk),
                      torch.from_numpy(points), torch.from_numpy(part['stage']),

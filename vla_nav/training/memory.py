@@ -1,14 +1,15 @@
 """The memory: a GRU trained on sequences of a finished encoder's features.
 
-Pictures are encoded once, and once more as in a mirror; then sequences of features are cheap: the
-memory trains in minutes where whole episodes of pictures would take hours. It would learn its
-scenes by heart, if the mirrored ones and dropout did not hinder it.
+Pictures are encoded once, and once more mirrored and in another light; then sequences of features
+are cheap: the memory trains in minutes where whole episodes of pictures would take hours. It would
+learn its scenes by heart, if the second form of each and dropout did not hinder it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from rich.progress import track
 from torch.nn import functional
 
 from vla_nav.policies.compact import CompactPolicy
-from vla_nav.training.dataset import MIRROR_AXES, MIRROR_TEXT, Frames
+from vla_nav.training.dataset import MIRROR_AXES, MIRROR_TEXT, Frames, other_light
 from vla_nav.training.imitation import chunk_error, encode_fast
 
 
@@ -55,7 +56,8 @@ class Sequences:
 def encode_all(model: CompactPolicy, frames: Frames) -> Sequences:
     """Encode all frames under the instruction that was driven, and again mirrored.
 
-    Episodes in which the robot searches before the first gate have no mirror image.
+    The mirrored drives have each its own light. Episodes in which the robot searches before the
+    first gate have no mirror image.
     """
     chunks = torch.from_numpy(frames.fields['chunks'][:, 0])
     arrived = torch.from_numpy(frames.fields['arrived'][:, 0])
@@ -63,24 +65,29 @@ def encode_all(model: CompactPolicy, frames: Frames) -> Sequences:
     starts = np.flatnonzero(np.diff(episode, prepend=-1))
     bounds = np.stack([starts, np.append(starts[1:], len(episode))], 1)
     fit = np.array([not frames.searching[a:b, 0].any() for a, b in bounds])
-    return Sequences(torch.cat([_encode(model, frames), _encode(model, frames, mirror=True)]),
+    light = other_light(np.tile(np.eye(3), (len(starts), 1, 1)), np.random.default_rng(0))
+    light = np.repeat(light, np.diff(bounds)[:, 0], 0)
+    return Sequences(torch.cat([_encode(model, frames), _encode(model, frames, light)]),
                      torch.cat([chunks, chunks * torch.from_numpy(MIRROR_AXES)]),
                      torch.cat([arrived, arrived]),
                      np.concatenate([bounds, bounds[fit] + len(episode)]))
 
 
-def _encode(model: CompactPolicy, frames: Frames, mirror: bool = False,
+def _encode(model: CompactPolicy, frames: Frames, mirror_light: NDArray[np.float64] | None = None,
             size: int = 256) -> torch.Tensor:
+    """Return features float16 [N, F]; mirrored, under a light [N, 3, 4], where one is given."""
     model.eval()
     out = torch.empty(len(frames), model.config.feature, dtype=torch.float16)
     with torch.inference_mode():
         for start in track(range(0, len(frames), size), 'encoding'):
             indices = np.arange(start, min(start + size, len(frames)))
-            image, text = frames.images(indices), frames.fields['features'][indices, 0]
-            if mirror:
-                image, text = image[:, :, ::-1].copy(), text[:, MIRROR_TEXT]
+            images, text = frames.images(indices), frames.fields['features'][indices, 0]
+            if mirror_light is not None:
+                for image, light in zip(images, mirror_light[indices]):
+                    cv2.transform(image[:, ::-1].copy(), light, dst=image)
+                text = text[:, MIRROR_TEXT]
             out[start:start + size] = encode_fast(
-                model, torch.from_numpy(image), torch.from_numpy(text)).feature.half()
+                model, torch.from_numpy(images), torch.from_numpy(text)).feature.half()
     return out
 
 
