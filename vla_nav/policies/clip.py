@@ -45,8 +45,12 @@ class ClipBackbone(nn.Module):
 
     def forward(self, images: Tensor, instructions: Instructions) -> Tensor:
         """Return the pieces, flat [B, F], of pictures uint8 [B, H, W, 3]."""
+        return self.see(images, self._read(instructions.texts))
+
+    def see(self, images: Tensor, read: Tensor) -> Tensor:
+        """Return the pieces where the instructions' embeddings [B, D] are known."""
         seen = self.model.get_image_features(self.norm(images, self.dtype))
-        values = [seen.pooler_output, self._read(instructions.texts)]
+        values = [seen.pooler_output, read]
         if len(self.pieces) == 3:
             values.append(self.model.vision_model.post_layernorm(seen.last_hidden_state))
         if self.normalise:

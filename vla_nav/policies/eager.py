@@ -16,11 +16,11 @@ from vla_nav.contracts import PolicyError
 from vla_nav.language.intent import FEATURE_SIZE
 from vla_nav.language.reader import Reading
 from vla_nav.policies.config import ConfigError, FamilyConfig, validate
+from vla_nav.policies.device import torch_device
 from vla_nav.policies.family import FamilyPolicy
 from vla_nav.policies.instructions import Instructions
 from vla_nav.policies.pretrained import WeightsError
 from vla_nav.runtimes.bundle import CONFIG_NAME, FamilyBundle, read_file
-from vla_nav.runtimes.sessions import PROVIDERS
 from vla_nav.runtimes.stepping import Step, SteppingPolicy
 
 
@@ -30,9 +30,7 @@ class EagerPolicy(SteppingPolicy):
     def __init__(self, directory: Path, bundle: FamilyBundle, provider: str = 'auto',
                  threads: int = 1) -> None:
         """Load backbones and what was learned; raise PolicyError with the remedy."""
-        self._device = _device(provider)
-        if self._device == 'cpu':
-            torch.set_num_threads(threads)
+        self._device = torch_device(provider, threads)
         self._policy = load_family(directory, bundle).to(self._device).eval()
         super().__init__(bundle, directory, str(directory / bundle.files.model.name),
                          self._device, threads)
@@ -92,9 +90,3 @@ def _check_agreement(directory: Path, bundle: FamilyBundle, config: FamilyConfig
                               f'says {mine}; the file was edited: copy the bundle again')
 
 
-def _device(provider: str) -> str:
-    if provider not in PROVIDERS:
-        raise PolicyError(f'unknown provider {provider!r}; known are {", ".join(PROVIDERS)}')
-    if provider == 'cuda' and not torch.cuda.is_available():
-        raise PolicyError('CUDA is not available to PyTorch here; choose auto or cpu')
-    return 'cuda' if provider != 'cpu' and torch.cuda.is_available() else 'cpu'

@@ -92,6 +92,32 @@ class Kosmos2Backbone(nn.Module):
             device=images.device)).expand(len(images), -1, -1)
         return torch.cat([marks[:, :1], tokens.to(self.dtype), marks[:, 1:]], 1)
 
+    def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values [layers, 2, B, heads, L, D] of instructions, and which exist.
+
+        ``ids`` int64 [B, L], padded on the left; the second result is bool [B, L].
+        """
+        from transformers import DynamicCache
+        cache: Any = DynamicCache()
+        there = ids != self.tokenizer.pad_token_id
+        self._run(self._embed(ids), there, cache)
+        kept = torch.stack([torch.stack([layer.keys, layer.values]) for layer in cache.layers])
+        # What stands for padding attends to nothing, which not every runtime takes as zero.
+        return torch.where(there[None, None, :, None, :, None], kept, 0.0), there
+
+    def see(self, images: Tensor, prefix: Tensor, there: Tensor) -> Tensor:
+        """Return [B, width] of pictures behind instructions that :meth:`read` has read."""
+        from transformers import DynamicCache
+        embeds = self.pictures(images)
+        if self.query is not None:
+            query = self.query.to(self.dtype).expand(len(images), 1, -1)
+            embeds = torch.cat([embeds, query], 1)
+        cache: Any = DynamicCache()
+        for layer, (keys, values) in enumerate(prefix):
+            cache.update(keys, values, layer)
+        new = torch.ones(embeds.shape[:2], dtype=torch.bool, device=embeds.device)
+        return self._run(embeds, torch.cat([there, new], 1), cache)[:, -1]
+
     def train(self, mode: bool = True) -> Kosmos2Backbone:
         """Set the mode; training may change the weights behind what is kept."""
         self._prefixes.clear()

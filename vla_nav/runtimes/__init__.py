@@ -2,37 +2,97 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 from vla_nav.contracts import Policy, PolicyError
-from vla_nav.runtimes.bundle import EnsembleBundle, FamilyBundle, read_bundle
+from vla_nav.runtimes.bundle import (
+    CONFIG_NAME,
+    BundleConfig,
+    EnsembleBundle,
+    FamilyBundle,
+    read_bundle,
+)
 from vla_nav.runtimes.ensemble import load_ensemble
-from vla_nav.runtimes.onnx_policy import OnnxPolicy
+from vla_nav.runtimes.graph import Graph
+from vla_nav.runtimes.graph_policy import GraphPolicy
+from vla_nav.runtimes.onnx_graph import OnnxGraph
+from vla_nav.runtimes.openvino_graph import OpenVinoGraph
 from vla_nav.runtimes.sessions import RuntimeReport, runtime_report
+from vla_nav.runtimes.text import TextGraph
 
-__all__ = ['RuntimeReport', 'load_policy', 'runtime_report']
+__all__ = ['RUNTIMES', 'RuntimeReport', 'load_policy', 'open_graph', 'runtime_report']
+
+_FROM_WEIGHTS = ('eager', 'compile', 'torchscript')
+RUNTIMES = ('auto', 'onnx', 'openvino', *_FROM_WEIGHTS)
 
 
-def load_policy(path: str | Path, provider: str = 'auto', threads: int = 1) -> Policy:
+def load_policy(path: str | Path, provider: str = 'auto', threads: int = 1,
+                runtime: str = 'auto') -> Policy:
     """Load the policy bundle in the directory ``path``; raise PolicyError with the remedy.
 
-    ``provider`` is 'auto', 'cuda' or 'cpu'; what it runs on is in ``spec.provider``.
+    ``provider`` is 'auto', 'tensorrt', 'cuda', 'openvino' or 'cpu'; what it runs on is in
+    ``spec.provider``. ``runtime`` 'auto' is the bundle's own; an ONNX bundle runs on OpenVINO
+    too, and one with weights on PyTorch: eager, compile or torchscript.
     """
     bundle = Path(path)
     config = read_bundle(bundle)
+    if runtime not in RUNTIMES:
+        raise PolicyError(f'unknown runtime {runtime!r}; known are {", ".join(RUNTIMES)}')
     if isinstance(config, EnsembleBundle):
-        return load_ensemble(bundle, config, lambda member: load_policy(member, provider, threads))
+        return load_ensemble(bundle, config,
+                             lambda member: load_policy(member, provider, threads, runtime))
     if isinstance(config, FamilyBundle):
-        return _eager(bundle, config, provider, threads)
-    return OnnxPolicy(bundle, provider, threads)
+        if runtime in ('auto', 'eager'):
+            torch_side = _torch('eager', bundle)
+            return torch_side.EagerPolicy(bundle, config, provider, threads)  # type: ignore
+        if runtime in ('onnx', 'openvino'):
+            raise PolicyError(f'{bundle / CONFIG_NAME}: has no exported graph for {runtime}; '
+                              f'`vla-nav export --policy {bundle} --to {runtime} --out DIR` '
+                              'makes one')
+        graph, config = _from_weights(bundle, provider, threads, runtime)
+        return GraphPolicy(config, bundle, graph, threads)
+    if config.export is not None and config.export.part == 'head':
+        raise PolicyError(f'{bundle / CONFIG_NAME}: export.part is head: it takes features, not '
+                          'pictures, and drives nothing by itself; export with --part full')
+    graph = open_graph(bundle, config, provider, threads, runtime)
+    text = None if config.files.text is None else TextGraph(bundle, config.files, threads)
+    return GraphPolicy(config, bundle, graph, threads, text)
 
 
-def _eager(bundle: Path, config: FamilyBundle, provider: str, threads: int) -> Policy:
+def open_graph(bundle: Path, config: BundleConfig, provider: str = 'auto', threads: int = 1,
+               runtime: str = 'auto') -> Graph:
+    """Return the graph of a bundle, full or head alone, on a runtime; raise PolicyError."""
+    if runtime == 'auto':
+        runtime = config.target
+    if runtime == config.target == 'torchscript':
+        torch_side = _torch('torch_graph', bundle)
+        return torch_side.load_script(bundle, config, provider, threads)  # type: ignore
+    if runtime in _FROM_WEIGHTS:
+        return _from_weights(bundle, provider, threads, runtime)[0]
+    if runtime == 'openvino' and config.target in ('openvino', 'onnx'):
+        return OpenVinoGraph(bundle, config, threads)
+    if runtime != config.target:
+        raise PolicyError(f'{bundle / CONFIG_NAME}: export.target is {config.target}, which '
+                          f'{runtime} does not run; export the bundle to {runtime}')
+    return OnnxGraph(bundle, config, provider, threads)
+
+
+def _from_weights(bundle: Path, provider: str, threads: int,
+                  runtime: str) -> tuple[Graph, BundleConfig]:
+    network = _torch('traceable', bundle).load_traceable(bundle)
+    build: Any = getattr(_torch('torch_graph', bundle),
+                         {'eager': 'eager', 'compile': 'compiled', 'torchscript': 'script'}[
+                             runtime])
+    return build(network, provider, threads), network.config
+
+
+def _torch(module: str, bundle: Path) -> Any:
+    """Import a module of the torch side: only here, since a robot mostly has no torch."""
     try:
-        # Only here: a robot that runs an exported policy has no torch.
-        from vla_nav.policies.eager import EagerPolicy
+        return importlib.import_module(f'vla_nav.policies.{module}')
     except ModuleNotFoundError as error:
-        raise PolicyError(f'{bundle}: a bundle of the VLA family needs {error.name}, which is not '
-                          'installed here: `pip install "vla_nav[train]"`, or choose an exported '
-                          'bundle') from error
-    return EagerPolicy(bundle, config, provider, threads)
+        raise PolicyError(f'{bundle}: needs {error.name}, which is not installed here: '
+                          '`pip install "vla_nav[train]"`, or choose a bundle that was exported '
+                          'to onnx') from error

@@ -22,6 +22,9 @@ from vla_nav.spaces import ActionSpace
 
 FORMAT_VERSION: Final = 1
 CONFIG_NAME = 'config.json'
+Target = Literal['onnx', 'torchscript', 'openvino']
+Precision = Literal['fp32', 'fp16', 'bf16', 'int8']
+_BLOCK = 1 << 20
 
 
 class _Strict(BaseModel):
@@ -56,18 +59,23 @@ class BundleFile(_Strict):
     @classmethod
     def of(cls, path: Path) -> BundleFile:
         """Describe an existing file."""
-        return cls(name=path.name, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        return cls(name=path.name, sha256=sha256_of(path))
 
 
 class BundleFiles(_Strict):
     """The graphs that a robot needs, and the weights that training can resume from.
 
     A policy that knows one task only has ``phrases`` in its config in place of ``instruction``.
+    ``weights`` is what the graph keeps beside its own file. ``text`` and ``tokens`` are the graph
+    that reads the instruction for a policy with a language backbone, and the words it knows.
     """
 
     policy: BundleFile
     instruction: BundleFile | None = None
     model: BundleFile | None = None
+    weights: BundleFile | None = None
+    text: BundleFile | None = None
+    tokens: BundleFile | None = None
 
 
 class FamilyFiles(_Strict):
@@ -120,11 +128,32 @@ class Network(Saved):
         return self
 
 
+class Export(_Strict):
+    """How an exported graph came to be; ``parity`` is how far it differs from its source.
+
+    ``source`` names the bundle and ``source_sha256`` the weights that it was made from; the graph
+    itself carries them too. ``part`` is 'head' where pictures are encoded by something else.
+    """
+
+    target: Target
+    precision: Precision
+    part: Literal['full', 'head'] = 'full'
+    source: str = Field(min_length=1)
+    source_sha256: str = Field(pattern=r'^[0-9a-f]{64}$')
+    parity: dict[str, Any] = Field(default_factory=dict)
+
+
 class BundleConfig(Network):
-    """A policy that is an ONNX graph."""
+    """A policy that is one exported graph; as training writes it, an ONNX graph."""
 
     state_size: int = Field(ge=1)
     files: BundleFiles
+    export: Export | None = None
+
+    @property
+    def target(self) -> Target:
+        """Return the kind of file that ``files.policy`` is."""
+        return self.export.target if self.export else 'onnx'
 
 
 class FamilyBundle(Network):
@@ -204,16 +233,29 @@ def read_bundle(directory: Path) -> AnyBundle:
                           'again') from None
 
 
-def read_file(directory: Path, file: BundleFile) -> bytes:
-    """Return a bundle file's content after its checksum was compared; raise PolicyError."""
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file of any size, lower-case hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open('rb') as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def check_file(directory: Path, file: BundleFile) -> Path:
+    """Return a bundle file's path after its checksum was compared; raise PolicyError."""
     path = directory / file.name
     try:
-        content = path.read_bytes()
+        found = sha256_of(path)
     except OSError as error:
         raise PolicyError(f'{path}: cannot be read: {error}; copy the bundle again, complete '
                           '(with `git lfs pull` where it comes from Git LFS)') from error
-    found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
         raise PolicyError(f'{path}: sha256 is {found}, {CONFIG_NAME} says {file.sha256}; the file '
                           'is damaged or from another export: copy the whole bundle again')
-    return content
+    return path
+
+
+def read_file(directory: Path, file: BundleFile) -> bytes:
+    """Return a bundle file's content after its checksum was compared; raise PolicyError."""
+    return check_file(directory, file).read_bytes()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, NamedTuple
 
 from vla_nav.contracts import PolicyError
 
 _LOG = logging.getLogger(__name__)
-_PROVIDERS = {'cuda': 'CUDAExecutionProvider', 'cpu': 'CPUExecutionProvider'}
+# In the order of preference.
+_PROVIDERS = {'tensorrt': 'TensorrtExecutionProvider', 'cuda': 'CUDAExecutionProvider',
+              'openvino': 'OpenVINOExecutionProvider', 'cpu': 'CPUExecutionProvider'}
+_LABELS = {'tensorrt': 'TensorRT', 'cuda': 'CUDA', 'openvino': 'OpenVINO', 'cpu': 'the CPU'}
 PROVIDERS = ('auto', *_PROVIDERS)
 
 
@@ -45,15 +48,57 @@ def runtime_report() -> RuntimeReport:
     return RuntimeReport(distribution, version, tuple(onnxruntime.get_available_providers()))
 
 
-def open_session(model: bytes, source: str, provider: str = 'auto', threads: int = 1) -> Any:
-    """Return an ONNX Runtime session for ``model``; ``source`` names it in errors.
+class Started(NamedTuple):
+    """A session, what it really runs on, and why not on what comes before it in the order."""
 
-    ``provider`` is 'auto', 'cuda' or 'cpu'; where CUDA does not start, the CPU serves and a
-    warning says so. Raises PolicyError.
+    session: Any
+    provider: str
+    fallback: str
+
+
+def start_session(model: bytes | str, source: str, provider: str = 'auto',
+                  threads: int = 1) -> Started:
+    """Start ``model`` (its bytes or path) on the first provider that takes it.
+
+    ``provider`` is 'auto' (TensorRT, CUDA, OpenVINO, CPU: the first of those installed that
+    starts) or one of them, behind which stands the CPU. A fall-back is logged once; ``source``
+    names the model in errors. Raises PolicyError.
     """
     if provider not in PROVIDERS:
         raise PolicyError(f'unknown provider {provider!r}; known are {", ".join(PROVIDERS)}')
     report = runtime_report()
+    installed = [name for name, full in _PROVIDERS.items() if full in report.providers]
+    order = installed if provider == 'auto' else [provider, 'cpu']
+    problems = []
+    for name in dict.fromkeys(order):
+        if name not in installed:
+            problems.append(f'{_LABELS[name]} is not available to {report.distribution} '
+                            f'{report.version}')
+            continue
+        try:
+            session = _session(model, name, threads)
+        # ONNX Runtime raises many types of its own, none with a common base besides Exception.
+        except Exception as error:
+            if name != 'cpu':
+                problems.append(f'{_LABELS[name]} does not start ({error})')
+                continue
+            raise PolicyError(f'{source}: ONNX Runtime {report.version} cannot load it: {error}; '
+                              'export the bundle again or install a newer runtime') from error
+        if session.get_providers()[0] != _PROVIDERS[name]:
+            problems.append(f'{_LABELS[name]} does not start')
+            continue
+        if problems:
+            _LOG.warning('%s: %s; running on %s', source, '; '.join(problems), _LABELS[name])
+        return Started(session, name, '; '.join(problems))
+    raise PolicyError(f'{source}: {"; ".join(problems)}')
+
+
+def open_session(model: bytes, source: str, provider: str = 'auto', threads: int = 1) -> Any:
+    """Return the session of :func:`start_session` alone."""
+    return start_session(model, source, provider, threads).session
+
+
+def _session(model: bytes | str, provider: str, threads: int) -> Any:
     import onnxruntime
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -62,22 +107,6 @@ def open_session(model: bytes, source: str, provider: str = 'auto', threads: int
     # Threads that spin between frames would take the cores from the camera and the guard.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3
-    wanted = ['cpu'] if provider == 'cpu' else ['cuda', 'cpu']
-    names = [_PROVIDERS[w] for w in wanted if _PROVIDERS[w] in report.providers]
-    try:
-        session = onnxruntime.InferenceSession(model, options, providers=names)
-    # ONNX Runtime raises many types of its own, none with a common base besides Exception.
-    except Exception as error:
-        raise PolicyError(f'{source}: ONNX Runtime {report.version} cannot load it: {error}; '
-                          'export the bundle again or install a newer runtime') from error
-    asked = provider == 'cuda' or (provider == 'auto' and _PROVIDERS['cuda'] in names)
-    if asked and session.get_providers()[0] != _PROVIDERS['cuda']:
-        _LOG.warning('%s: CUDA is not available to %s %s; running on the CPU', source,
-                     report.distribution, report.version)
-    return session
-
-
-def short_provider(session: Any) -> str:
-    """Return 'cuda' or 'cpu': what the session really runs on."""
-    first = session.get_providers()[0]
-    return next((short for short, name in _PROVIDERS.items() if name == first), first)
+    # What a provider cannot compute, the CPU does.
+    names = list(dict.fromkeys([_PROVIDERS[provider], _PROVIDERS['cpu']]))
+    return onnxruntime.InferenceSession(model, options, providers=names)

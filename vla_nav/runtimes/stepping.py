@@ -38,7 +38,7 @@ class SteppingPolicy(ABC):
     """
 
     def __init__(self, config: Network, directory: Path, source: str, provider: str,
-                 threads: int) -> None:
+                 threads: int, fallback: str = '') -> None:
         """Read what ``config`` says; ``source`` names the network in errors.
 
         Raises PolicyError naming the file and the remedy.
@@ -55,7 +55,7 @@ class SteppingPolicy(ABC):
             name=config.name, action_space=self._space, image_height=config.image.height,
             image_width=config.image.width, step_ns=config.step_ns, chunk=config.chunk,
             max_observation_age_s=config.max_observation_age_s,
-            arrived_threshold=config.arrived_threshold, provider=provider)
+            arrived_threshold=config.arrived_threshold, provider=provider, fallback=fallback)
         self._told: Any = None  # what the text says; None while there is no instruction
         self.reset()
 

@@ -13,8 +13,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -24,7 +22,8 @@ from vla_nav.episodes.schema import EpisodeError
 from vla_nav.episodes.split import split_episodes
 from vla_nav.language.reader import InstructionReader
 from vla_nav.policies.compact import CompactPolicy
-from vla_nav.runtimes.bundle import CONFIG_NAME, BundleConfig, BundleFile, load_config, read_file
+from vla_nav.policies.traceable import load_compact
+from vla_nav.runtimes.bundle import CONFIG_NAME, BundleFile, load_config
 from vla_nav.training.export import write_bundle
 from vla_nav.training.imitation import chunk_error, encode_fast, trained_parameters
 from vla_nav.training.recorded import RecordedEpisode, load_recorded
@@ -75,7 +74,7 @@ def finetune(base: Path, directories: Sequence[Path], out: Path,
     is trained; ``out`` is written at the end.
     """
     described = load_config(base)
-    model = load_weights(base, described)
+    model = load_compact(base, described)
     if described.files.instruction is None:
         raise PolicyError(f'{base / CONFIG_NAME}: has no instruction reader; take a bundle that '
                           'reads sentences, such as models/compact')
@@ -117,24 +116,6 @@ def _write_split(base: Path, out: Path, training: Sequence[RecordedEpisode],
     split = {part: sorted({*known.get(part, []), *(one.pictures for one in members)})
              for part, members in (('train', training), ('validation', validation))}
     (out / 'split.json').write_text(json.dumps(split, indent=1) + '\n', 'utf-8')
-
-
-def load_weights(base: Path, described: BundleConfig) -> CompactPolicy:
-    """Return a compact bundle's network; raise PolicyError where its weights do not fit."""
-    weights = described.files.model
-    if described.architecture != 'compact' or weights is None:
-        raise PolicyError(f'{base / CONFIG_NAME}: a {described.architecture} bundle, with'
-                          f'{"out" if weights is None else ""} weights; only compact bundles with '
-                          'model.safetensors are fine-tuned here. For the VLA family see '
-                          '`vla-nav train --help`')
-    read_file(base, weights)  # compares the checksum
-    model = CompactPolicy()
-    try:
-        model.load_state_dict({k: v.float() for k, v in load_file(base / weights.name).items()})
-    except (OSError, RuntimeError, SafetensorError) as error:
-        raise PolicyError(f'{base / weights.name}: does not fit the compact policy as it is here '
-                          f'({error}); take a bundle of this version') from error
-    return model
 
 
 def window_loss(model: CompactPolicy, before: CompactPolicy, images: Tensor, features: Tensor,

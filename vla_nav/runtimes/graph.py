@@ -1,0 +1,90 @@
+"""What every runtime offers: named arrays in, named arrays out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.contracts import PolicyError
+from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.runtimes.bundle import BundleConfig
+
+Arrays = dict[str, NDArray[Any]]
+Shapes = dict[str, Sequence[int | str | None]]
+OUTPUTS = ('actions', 'arrived', 'next_state')
+METADATA = 'vla_nav'  # the key under which a graph's file keeps what it is
+
+
+class Graph(Protocol):
+    """A network that is ready to run, batch 1.
+
+    ``provider`` is what it really runs on, ``fallback`` why not on what was asked for ('' where
+    it does). ``metadata`` is what the file says of itself, '' where it says nothing.
+    """
+
+    source: str
+    provider: str
+    fallback: str
+    inputs: Shapes
+    outputs: Shapes
+    metadata: str
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Return ``actions``, ``arrived`` and ``next_state``, float32; raise PolicyError."""
+
+
+def describe(config: BundleConfig) -> str:
+    """Return what an exported file says of itself, as JSON."""
+    return json.dumps({
+        'format_version': config.format_version, 'name': config.name,
+        'architecture': config.architecture, 'action_space': config.action_space.model_dump(),
+        'normalisation': 'actions in [-1, 1], each sign by its own limit; pixels inside the graph',
+        'preprocessing': f'RGB uint8 [1, {config.image.height}, {config.image.width}, 3], centre '
+                         'crop to the aspect, area averaging',
+        'step_ns': config.step_ns, 'chunk': config.chunk,
+        **(config.export.model_dump(include={'target', 'precision', 'part', 'source',
+                                             'source_sha256'}) if config.export else {})},
+        sort_keys=True)
+
+
+def check_graph(graph: Graph, config: BundleConfig) -> None:
+    """Raise PolicyError where a graph is not what its ``config.json`` says."""
+    if config.export is not None and _export_of(graph.metadata) != _export_of(describe(config)):
+        raise PolicyError(f'{graph.source}: it says of itself {graph.metadata or "nothing"!r}, '
+                          'which is not what config.json says; the two are from different '
+                          'exports: export the bundle again')
+    actions = [1, config.chunk, len(config.action_space.names)]
+    wanted: Shapes = {'state': [1, config.state_size]}
+    if config.export is None or config.export.part == 'full':
+        wanted['image'] = [1, config.image.height, config.image.width, 3]
+    if config.files.instruction is not None and config.files.text is None:
+        wanted['instruction'] = [1, FEATURE_SIZE]
+    _compare(graph.source, wanted, graph.inputs)
+    _compare(graph.source, {'actions': actions, 'arrived': [1, 1],
+                            'next_state': [1, config.state_size]}, graph.outputs)
+
+
+def zeros(graph: Graph, name: str) -> NDArray[np.float32]:
+    """Return zeros of the shape of an input."""
+    return np.zeros([int(size or 1) for size in graph.inputs[name]], np.float32)
+
+
+def _export_of(metadata: str) -> Mapping[str, Any] | None:
+    try:
+        found = json.loads(metadata)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _compare(source: str, wanted: Shapes, found: Shapes) -> None:
+    for name, shape in wanted.items():
+        there = found.get(name)
+        if there is None or len(there) != len(shape) or any(
+                isinstance(f, int) and f != w for f, w in zip(there, shape)):
+            raise PolicyError(f'{source}: {name!r} is {there}, config.json asks for {shape}; '
+                              'the two are from different exports: export the bundle again')

@@ -1,0 +1,63 @@
+"""OpenVINO: an exported graph, its own or an ONNX one, without torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vla_nav.contracts import PolicyError
+from vla_nav.runtimes.bundle import BundleConfig, check_file
+from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes
+
+
+class OpenVinoGraph:
+    """A graph that OpenVINO runs on a processor."""
+
+    def __init__(self, directory: Path, config: BundleConfig, threads: int = 1) -> None:
+        """Load the graph; raise PolicyError naming the file and the remedy."""
+        openvino = import_openvino()
+        path = check_file(directory, config.files.policy)
+        if config.files.weights is not None:
+            check_file(directory, config.files.weights)
+        self.source, self.provider, self.fallback = str(path), 'cpu', ''
+        precision = config.export.precision if config.export else 'fp32'
+        settings = {'INFERENCE_NUM_THREADS': threads, 'PERFORMANCE_HINT': 'LATENCY',
+                    # By itself it computes in bf16 where the processor can.
+                    'INFERENCE_PRECISION_HINT': 'bf16' if precision == 'bf16' else 'f32'}
+        try:
+            model = openvino.Core().read_model(str(path))
+            compiled = openvino.Core().compile_model(model, 'CPU', settings)
+        except Exception as error:  # OpenVINO raises types of its own, without a common base
+            raise PolicyError(f'{path}: OpenVINO {openvino.__version__} cannot load it: '
+                              f'{error}; export the bundle again') from error
+        self.inputs, self.outputs = _shapes(model.inputs), _shapes(model.outputs)
+        self.metadata = (str(model.get_rt_info(METADATA).value)
+                         if model.has_rt_info(METADATA) else '')
+        self._request = compiled.create_infer_request()
+
+    inputs: Shapes
+    outputs: Shapes
+
+    def run(self, inputs: Arrays) -> Arrays:
+        """Run one step; raise PolicyError where that fails."""
+        try:
+            self._request.infer(inputs)
+            # Copies: the next step writes into the same memory.
+            return {name: self._request.get_tensor(name).data.astype('f4') for name in OUTPUTS}
+        except Exception as error:  # as above
+            raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
+
+
+def import_openvino() -> Any:
+    """Return the module; raise PolicyError with the remedy."""
+    try:
+        import openvino
+    except ImportError as error:
+        raise PolicyError(f'openvino does not import ({error}): `pip install '
+                          '"vla_nav[openvino]"`, or export to onnx') from error
+    return openvino
+
+
+def _shapes(values: Any) -> Shapes:
+    return {value.get_any_name(): [size.get_length() if size.is_static else None
+                                   for size in value.partial_shape] for value in values}
