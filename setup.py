@@ -48,13 +48,15 @@ setup(
         # cpu and gpu own the same module: install exactly one of them.
         'cpu': ['onnxruntime'],
         'gpu': ['onnxruntime-gpu'],
+        # Another runtime for processors; an OpenVINO bundle needs it.
+        'openvino': ['openvino'],
         # For machines without ROS 2. A sourced ROS 2 comes first on PYTHONPATH and wins.
         # Jazzy is the long-term release; requirements/kilted.txt is the other one tested.
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-common-interfaces<5.4'],
         'sim': SIM,
         'train': TRAIN,
-        'test': ['pytest<9', 'hypothesis', 'ruff', 'mypy', 'flake8', 'types-PyYAML', 'catkin_pkg',
-                 'setuptools', 'wheel'],
+        'test': ['openvino', 'pytest<9', 'hypothesis', 'ruff', 'mypy', 'flake8', 'types-PyYAML',
+                 'catkin_pkg', 'setuptools', 'wheel'],
     },
     entry_points={'console_scripts': ['vla-nav = vla_nav.cli.main:main']},
 )

@@ -29,6 +29,7 @@ COMMANDS = {
     'data': ('vla_nav.cli.data', 'app', 'Look at recorded episodes, check and convert them.'),
     'train': ('vla_nav.cli.train', 'app', 'Train a policy and write its bundle.'),
     'policies': ('vla_nav.cli.policies', 'app', 'List the VLA family; try one at full size.'),
+    'export': ('vla_nav.cli.export', 'export', 'Export a policy to another runtime.'),
     'bench': ('vla_nav.cli.bench', 'app', 'Measure latencies and stop times.'),
 }
 # The extra that brings a module which may be missing.
@@ -38,7 +39,7 @@ EXTRAS = {
                      'jinja2'), 'sim'),
     **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors', 'transformers', 'peft',
                      'accelerate'), 'train'),
-    'onnxruntime': 'cpu',
+    'onnxruntime': 'cpu', 'openvino': 'openvino',
 }
 
 
