@@ -20,10 +20,13 @@ from vla_nav.episodes.lint import lint as lint_episodes
 from vla_nav.episodes.readers import open_episode
 from vla_nav.episodes.schema import Episode, EpisodeError, JpegPictures
 from vla_nav.episodes.store import EpisodeRef, find_episodes, write_episode
+from vla_nav.episodes.tub_bag import bag_from_tub
 from vla_nav.spaces import ActionSpace
 
 app = typer.Typer(no_args_is_help=True, help='Look at recorded episodes, check and convert them.')
 app.command('convert')(convert_command)
+# Donkeycars drive at 20 Hz.
+_FASTEST_HZ = 120.0
 _OUT, _ERR = Console(), Console(stderr=True)
 _Json = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
 
@@ -92,7 +95,11 @@ def info(
 @app.command('from-tub')
 def from_tub(
     path: Annotated[Path, typer.Argument(metavar='PATH', help='A tub: directory or .tar.gz.')],
-    out: Annotated[Path, typer.Argument(metavar='OUT', help='Directory for the episodes.')],
+    episodes: Annotated[Path | None, typer.Argument(
+        metavar='[OUT]', help='Directory for the episodes.')] = None,
+    bag: Annotated[Path | None, typer.Option(
+        '--out', metavar='BAG', help='A ROS 2 bag to write instead, as if a robot had recorded '
+        'it.')] = None,
     instruction: Annotated[str, typer.Option(
         help='What the driver did, as an instruction.')] = 'follow the track',
     rate: Annotated[float | None, typer.Option(
@@ -101,18 +108,37 @@ def from_tub(
     speed: Annotated[float, typer.Option(min=0.01, help='Full throttle, in m/s.')] = 0.6,
     turn: Annotated[float, typer.Option(min=0.01, help='Full steering, in rad/s.')] = 1.2,
 ) -> None:
-    """Turn a donkeycar tub into episodes; its JPEG pictures are kept as they are."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Turn a donkeycar tub into episodes or a bag; its JPEG pictures are kept as they are."""
+    if (episodes is None) == (bag is None):
+        raise typer.BadParameter('give either OUT, for episodes, or --out BAG')
     space = ActionSpace.symmetric(linear_x=speed, angular_z=turn)
     count = pictures = 0
     try:
-        for episode in track(episodes_from_tub(path, instruction, rate, frames, space),
-                             'converting', console=_ERR, transient=True):
-            write_episode(EpisodeRef(out / f'tub_{count:04d}.h5'), episode)
-            count, pictures = count + 1, pictures + len(episode)
+        if bag is not None:
+            written = bag_from_tub(path, bag, instruction, rate, space)
+            stamps = [record.stamp_ns for record in
+                      track(written, 'converting', console=_ERR, transient=True)]
+            pictures = len(stamps)
+            _doubt(stamps)
+        else:
+            assert episodes is not None
+            episodes.mkdir(parents=True, exist_ok=True)
+            for episode in track(episodes_from_tub(path, instruction, rate, frames, space),
+                                 'converting', console=_ERR, transient=True):
+                write_episode(EpisodeRef(episodes / f'tub_{count:04d}.h5'), episode)
+                count, pictures = count + 1, pictures + len(episode)
     except EpisodeError as error:
         raise _failed(error) from error
-    _OUT.print(f'{count} episodes, {pictures} pictures in {out}')
+    _OUT.print(f'{pictures} pictures in {bag}' if bag else
+               f'{count} episodes, {pictures} pictures in {episodes}')
+
+
+def _doubt(stamps: Sequence[int]) -> None:
+    """Say so where a tub's stamps are too dense to be a camera's: those of its conversion."""
+    gap = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+    if 0 < gap < 1e9 / _FASTEST_HZ:
+        _ERR.print(f'the stamps say {1e9 / gap:.0f} pictures a second; where these are not true, '
+                   'give the true rate, as in --rate 20', style='yellow', markup=False)
 
 
 def _describe(ref: EpisodeRef, root: Path, episode: Episode) -> dict[str, object]:

@@ -2,13 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import Enum
+from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
 
-from vla_nav.contracts import ActionChunk
+from vla_nav.contracts import ActionChunk, NotUnderstood, Policy, PolicySpec
 from vla_nav.control.executor import ChunkExecutor, Command
 from vla_nav.control.liveness import PictureWatch, Sight
+
+_READ_ONLY: Any = {'read_only': True}
+
+
+class TaskSettings(BaseModel):
+    """How a policy's chunks are executed, and when its pictures are no use."""
+
+    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
+
+    command_rate: float = Field(50.0, ge=10.0, le=200.0, description='Hz of commands between '
+                                'pictures.', json_schema_extra=_READ_ONLY)
+    blend_decay: float = Field(1.0, ge=0.0, le=100.0, description='How quickly older chunks lose '
+                               'weight, per step; 0 is the plain mean.')
+    frozen_after: float = Field(0.5, ge=0.0, le=10.0, description='Seconds of identical pictures '
+                                'that count as no camera; 0 for a simulator without noise.',
+                                json_schema_extra=_READ_ONLY)
+    picture_timeout: float = Field(0.5, gt=0.0, le=10.0, description='Seconds without a picture '
+                                   'after which the policy stops and says so.',
+                                   json_schema_extra=_READ_ONLY)
 
 
 class TaskState(str, Enum):
@@ -50,6 +72,14 @@ class Task:
         self._why = ''
         self._believed_since_ns: int | None = None
         self._picture_stamp_ns = 0
+        self._silent = False
+
+    @classmethod
+    def of(cls, spec: PolicySpec, settings: TaskSettings) -> Task:
+        """Return an idle task for a policy."""
+        return cls(spec.action_space.size, ChunkExecutor(settings.blend_decay),
+                   PictureWatch(round(settings.frozen_after * 1e9)), spec.arrived_threshold,
+                   picture_timeout_ns=round(settings.picture_timeout * 1e9))
 
     @property
     def driving(self) -> bool:
@@ -80,11 +110,17 @@ class Task:
         self.enabled = enabled
         self.executor.reset()
 
-    def see(self, changed: bool, stamp_ns: int, steady_ns: int) -> None:
-        """Note a picture; ``changed`` says whether its content differs from the one before."""
+    def see(self, changed: bool, stamp_ns: int, steady_ns: int) -> bool:
+        """Note a picture, and return whether the policy is to look at it.
+
+        ``changed`` says whether its content differs from the one before; a picture that does not
+        differ is nothing new to look at.
+        """
         self.watch.see(changed, steady_ns)
-        if changed or not self.watch.frozen_after_ns:
+        news = changed or not self.watch.frozen_after_ns
+        if news:
             self._picture_stamp_ns = stamp_ns
+        return news and self.driving
 
     def take(self, chunk: ActionChunk) -> None:
         """Take the policy's chunk; a chunk with NaN in it is a fault."""
@@ -122,7 +158,32 @@ class Task:
             return Command(self._zeros, self._picture_stamp_ns)
         return Command(self._zeros, 0)
 
+    def due(self, now_ns: int, steady_ns: int) -> Command | None:
+        """Return the command to send now, or None for silence.
+
+        Without a task the policy falls silent after one more zero, so that others may drive.
+        """
+        idle = self._state is TaskState.IDLE
+        silent, self._silent = idle and self._silent, idle
+        return None if silent else self.command(now_ns, steady_ns)
+
     def _enter(self, state: TaskState, why: str) -> None:
         self.executor.reset()
         self._state, self._why, self.reading = state, why, ''
         self._believed_since_ns = None
+
+
+def understand(policy: Policy, text: str) -> Callable[[Task], None]:
+    """Tell the policy what to do, and return what this means for the task.
+
+    Reading may take its time; what is returned takes none, and can be called under a lock.
+    """
+    if not text.strip():
+        return Task.clear
+    try:
+        reading = policy.set_instruction(text)
+        policy.reset()
+    except NotUnderstood as error:
+        why = str(error)
+        return lambda task: task.refuse(text, why)
+    return lambda task: task.begin(text, reading)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,12 @@ def episodes_from_bag(path: Path, translation: Translation | None = None, instru
 
 def recorded(path: Path) -> dict[str, Any]:
     """Return what vla_nav's recorder kept in the bag; empty for other recorders."""
-    text = custom_data(path).get(METADATA_KEY)
+    return kept_by_recorder(custom_data(path), path)
+
+
+def kept_by_recorder(custom: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Return the recorder's part of a bag's custom data; raise EpisodeError naming ``path``."""
+    text = custom.get(METADATA_KEY)
     if text is None:
         return {}
     try:

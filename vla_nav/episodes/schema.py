@@ -65,7 +65,8 @@ class Episode:
 
     ``actions`` float32 [T, A] are SI velocities along ``action_names``, row t being what was
     commanded on seeing picture t. ``stamps_ns`` int64 [T] are the pictures' stamps, None in
-    recordings that have none. ``odometry`` float32 [T, 6] is (x, y, yaw) in the odom frame and
+    recordings that have none. ``success`` tells whether the run ends with its task done, None
+    where nobody said. ``odometry`` float32 [T, 6] is (x, y, yaw) in the odom frame and
     (vx, vy, wz) in the base frame, where it was recorded. ``scenario`` is the stratum.
     """
 
@@ -77,6 +78,7 @@ class Episode:
     embodiment: str = 'omni'
     scenario: str = ''
     odometry: NDArray[np.float32] | None = field(default=None)
+    success: bool | None = None
 
     def __len__(self) -> int:
         return len(self.actions)

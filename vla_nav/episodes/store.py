@@ -108,6 +108,7 @@ def read_group(group: h5py.Group, source: str) -> Episode:
         scenario=_text(group, 'scenario', source),
         odometry=(read_array(group, 'odometry', np.float32, source)
                   if 'odometry' in group else None),
+        success=_success(group, source),
     )
     episode.check(source)
     return episode
@@ -176,6 +177,14 @@ def _text(group: h5py.Group, name: str, source: str) -> str:
     return value
 
 
+def _success(group: h5py.Group, source: str) -> bool | None:
+    value = _attribute(group, 'success', source)
+    if value is not None and not isinstance(value, (bool, np.bool_)):
+        raise EpisodeError(source, 'success', f'the attribute is {value!r}, expected true or '
+                           'false, or none at all')
+    return None if value is None else bool(value)
+
+
 def _action_names(group: h5py.Group, source: str) -> tuple[str, ...]:
     value = _attribute(group, 'action_names', source)
     if np.ndim(value) != 1 or not all(isinstance(name, str) for name in value):
@@ -206,6 +215,8 @@ def _fill(group: h5py.Group, episode: Episode) -> None:
     group.attrs['action_names'] = list(episode.action_names)
     group.attrs['embodiment'] = episode.embodiment
     group.attrs['scenario'] = episode.scenario
+    if episode.success is not None:
+        group.attrs['success'] = episode.success
     group.attrs['format_version'] = FORMAT_VERSION
 
 

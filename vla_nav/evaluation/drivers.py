@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import replace
 
 import numpy as np
 
@@ -16,13 +15,9 @@ from vla_nav.evaluation.baselines import (
     DriveStatistics,
     open_loop_policy,
 )
+from vla_nav.evaluation.blind import ImageBlindPolicy, TextBlindPolicy
 from vla_nav.evaluation.rollout import drive
-from vla_nav.language.intent import FEATURE_SIZE, Intent
-from vla_nav.language.reader import Reading
 from vla_nav.runtimes import load_policy
-from vla_nav.runtimes.ensemble import Ensemble
-from vla_nav.runtimes.graph_policy import GraphPolicy
-from vla_nav.runtimes.stepping import SteppingPolicy
 from vla_nav.simulation.expert import Expert
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.scenario import PLAIN_CELLS, sample
@@ -31,7 +26,6 @@ from vla_nav.spaces import OMNI_3D
 
 BASELINES = ('expert', *OPEN_LOOP)
 STATISTICS_DRIVES = 120
-_GREY = 128
 
 
 class ExpertPolicy:
@@ -56,64 +50,6 @@ class ExpertPolicy:
         """Return the planner's velocity as a chunk of one row."""
         row = OMNI_3D.clip(self._expert.act())[None]
         return ActionChunk(row, STEP_NS, frame.stamp_ns)
-
-
-class TextBlindPolicy:
-    """A policy whose networks get no words: all-zero features, an empty text.
-
-    A bundle refuses an empty text and stands still, which says nothing about its network; this
-    asks the network itself how far it gets without the words.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        """Wrap a bundle's policy; it gets its words back with its next own instruction."""
-        self._policy = policy
-        self.spec = policy.spec
-
-    def reset(self) -> None:
-        """Forget the past."""
-        self._policy.reset()
-
-    def set_instruction(self, text: str) -> str:
-        """Ignore the text."""
-        _tell_nothing(self._policy)
-        return 'nothing'
-
-    def act(self, frame: Frame) -> ActionChunk:
-        """Act without an instruction."""
-        return self._policy.act(frame)
-
-
-def _tell_nothing(policy: Policy) -> None:
-    if isinstance(policy, Ensemble):
-        for member, _ in policy._members:
-            _tell_nothing(member)
-    elif isinstance(policy, SteppingPolicy):
-        zeros = Reading(np.zeros(FEATURE_SIZE, np.float32), Intent('left', 'cup'), 0.0)
-        policy.reset()
-        # An exported network takes features alone; others also read the text, which is empty.
-        policy._told = policy._told_by('', zeros if isinstance(policy, GraphPolicy) else None)
-
-
-class ImageBlindPolicy:
-    """A policy that is shown an even grey instead of the picture."""
-
-    def __init__(self, policy: Policy) -> None:
-        """Wrap ``policy``."""
-        self._policy = policy
-        self.spec = policy.spec
-
-    def reset(self) -> None:
-        """Forget the past."""
-        self._policy.reset()
-
-    def set_instruction(self, text: str) -> str:
-        """Pass the text on."""
-        return self._policy.set_instruction(text)
-
-    def act(self, frame: Frame) -> ActionChunk:
-        """Act on a grey picture of the same size and stamp."""
-        return self._policy.act(replace(frame, image=np.full_like(frame.image, _GREY)))
 
 
 def needs_camera(name: str, image: str = 'true') -> bool:

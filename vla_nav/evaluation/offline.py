@@ -14,11 +14,11 @@ from vla_nav.episodes.fingerprint import picture_hash
 from vla_nav.episodes.readers import open_episode
 from vla_nav.episodes.schema import Episode, EpisodeError
 from vla_nav.episodes.store import find_episodes
-from vla_nav.episodes.timing import nearest
 from vla_nav.evaluation.baselines import DriveStatistics
-from vla_nav.evaluation.bootstrap import mean_error, paired_difference
+from vla_nav.evaluation.blind import ImageBlindPolicy, TextBlindPolicy
 from vla_nav.evaluation.conditions import Condition, draw, make_task, plan
-from vla_nav.evaluation.drivers import ImageBlindPolicy, TextBlindPolicy, load_bundle
+from vla_nav.evaluation.drivers import load_bundle
+from vla_nav.evaluation.labels import ChunkErrors, earlier, intervals
 from vla_nav.evaluation.metrics import error_table
 from vla_nav.evaluation.rollout import STEP_NS, STEP_S
 from vla_nav.simulation.expert import Expert
@@ -87,7 +87,7 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
     chunk, hold = ChunkErrors(spec.chunk), ChunkErrors(spec.chunk)
     for episode in episodes:
         wanted, stamps = _label(episode, spec.action_space.names), _stamps(episode)
-        before = _earlier(wanted, stamps, spec.step_ns)
+        before = earlier(wanted, stamps, spec.step_ns)
         labels.append(wanted)
         scenarios.append(episode.scenario)
         for name, driver in drivers.items():
@@ -112,47 +112,7 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
         'predictors': {name: error_table(np.concatenate(predicted[name]), expected,
                                          spec.action_space.names) for name in PREDICTORS},
         'chunk_mae': chunk.means(), 'hold_mae': hold.means(),
-        **_intervals(predicted, labels, scenarios),
-    }
-
-
-class ChunkErrors:
-    """Mean absolute errors of each row of chunks, against the label of the row's time."""
-
-    def __init__(self, rows: int) -> None:
-        """Begin with none of ``rows`` rows."""
-        self._errors: list[list[NDArray[Any]]] = [[] for _ in range(rows)]
-
-    def add(self, chunks: NDArray[Any], wanted: NDArray[np.float32], stamps: NDArray[np.int64],
-            step_ns: int) -> None:
-        """Add chunks [T, K, A] of the pictures with the labels ``wanted`` [T, A]."""
-        gap = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
-        for row, errors in enumerate(self._errors):
-            due, there = nearest(stamps, stamps + row * step_ns, 0.55 * max(gap, step_ns))
-            if there.any():
-                errors.append(np.abs(chunks[there, row] - wanted[due[there]]))
-
-    def means(self) -> list[float]:
-        """Return the mean of each row that had a label."""
-        return [float(np.concatenate(errors).mean()) for errors in self._errors if errors]
-
-
-def _intervals(predicted: dict[str, list[NDArray[Any]]], labels: list[NDArray[np.float32]],
-               scenarios: list[str]) -> dict[str, Any]:
-    """Return joint mean absolute errors with intervals: whole, against each other, by scenario."""
-    counts = np.array([label.size for label in labels])
-    sums = {name: np.array([np.abs(got - label).sum() for got, label in zip(rows, labels)])
-            for name, rows in predicted.items()}
-    return {
-        'mae': {name: mean_error(values, counts)._asdict() for name, values in sums.items()},
-        'policy_minus': {name: paired_difference(sums['policy'], values, counts)._asdict()
-                         for name, values in sums.items() if name != 'policy'},
-        'scenarios': {scenario: {
-            'episodes': int(those.sum()),
-            **{name: mean_error(sums[name][those], counts[those])._asdict()
-               for name in ('policy', 'constant median')}}
-            for scenario in sorted({*scenarios})
-            for those in [np.array([one == scenario for one in scenarios])]},
+        **intervals(predicted, labels, scenarios),
     }
 
 
@@ -168,14 +128,6 @@ def _label(episode: Episode, axes: tuple[str, ...]) -> NDArray[np.float32]:
 def _stamps(episode: Episode) -> NDArray[np.int64]:
     return episode.stamps_ns if episode.stamps_ns is not None else (
         STEP_NS * np.arange(1, len(episode) + 1))
-
-
-def _earlier(wanted: NDArray[np.float32], stamps: NDArray[np.int64],
-             step_ns: int) -> NDArray[np.float32]:
-    """Return what was driven a step before each picture; standstill before the first."""
-    # Half a step leaves room for a camera's jitter.
-    rows = np.searchsorted(stamps, stamps - step_ns // 2, 'right') - 1
-    return np.where(rows[:, None] < 0, 0, wanted[np.maximum(rows, 0)]).astype(np.float32)
 
 
 def _chunks(policy: Policy, episode: Episode, stamps: NDArray[np.int64]) -> NDArray[np.float32]:

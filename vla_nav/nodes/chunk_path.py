@@ -9,6 +9,7 @@ from nav_msgs.msg import Path
 from rclpy.time import Time
 
 from vla_nav.contracts import ActionChunk
+from vla_nav.control.chunk_poses import chunk_poses
 from vla_nav.spaces import ActionSpace
 
 
@@ -17,13 +18,7 @@ def chunk_path(chunk: ActionChunk, space: ActionSpace, frame: str) -> Path:
     path = Path()
     path.header.stamp = Time(nanoseconds=chunk.stamp_ns).to_msg()
     path.header.frame_id = frame
-    x = y = yaw = 0.0
-    seconds = chunk.step_ns / 1e9
-    for k, row in enumerate(chunk.velocities, start=1):
-        vx, vy, wz = space.to_twist(row)
-        x += (vx * math.cos(yaw) - vy * math.sin(yaw)) * seconds
-        y += (vx * math.sin(yaw) + vy * math.cos(yaw)) * seconds
-        yaw += wz * seconds
+    for k, (x, y, yaw) in enumerate(chunk_poses(chunk, space), start=1):
         pose = PoseStamped()
         pose.header.frame_id = frame
         pose.header.stamp = Time(nanoseconds=chunk.stamp_ns + k * chunk.step_ns).to_msg()

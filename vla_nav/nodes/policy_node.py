@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Path as PathMessage
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.time import Time
 from std_msgs.msg import String
@@ -16,9 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from vla_nav.contracts import ActionChunk, Frame, PolicyError, PolicySpec
 from vla_nav.control.diagnostics import OnChange, Rate
-from vla_nav.control.executor import ChunkExecutor
-from vla_nav.control.liveness import PictureWatch
-from vla_nav.control.task import Task, TaskState
+from vla_nav.control.task import Task, TaskSettings, TaskState
 from vla_nav.nodes.chunk_path import chunk_path
 from vla_nav.nodes.parameters import Parameters
 from vla_nav.nodes.pictures import PictureInput
@@ -44,10 +42,8 @@ _SILENT_NS = 2_000_000_000
 _READ_ONLY: Any = {'read_only': True}
 
 
-class PolicyParameters(BaseModel):
+class PolicyParameters(TaskSettings):
     """What a policy node can be told."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     autostart: bool = Field(True, description='Configure and activate at once, also after a '
                             'respawn.', json_schema_extra=_READ_ONLY)
@@ -73,16 +69,6 @@ class PolicyParameters(BaseModel):
         'for a camera whose clock is off.', json_schema_extra=_READ_ONLY)
     base_frame: str = Field('base_link', description='Frame of the velocities.',
                             json_schema_extra=_READ_ONLY)
-    command_rate: float = Field(50.0, ge=10.0, le=200.0, description='Hz of commands between '
-                                'pictures.', json_schema_extra=_READ_ONLY)
-    blend_decay: float = Field(1.0, ge=0.0, le=100.0, description='How quickly older chunks lose '
-                               'weight, per step; 0 is the plain mean.')
-    frozen_after: float = Field(0.5, ge=0.0, le=10.0, description='Seconds of identical pictures '
-                                'that count as no camera; 0 for a simulator without noise.',
-                                json_schema_extra=_READ_ONLY)
-    picture_timeout: float = Field(0.5, gt=0.0, le=10.0, description='Seconds without a picture '
-                                   'after which the policy stops and says so.',
-                                   json_schema_extra=_READ_ONLY)
 
 
 class PolicyNode(LifecycleNode):
@@ -100,7 +86,6 @@ class PolicyNode(LifecycleNode):
         self._clock_offset_ns = self._activated_ns = self._sent_ns = 0
         self._image_rate = Rate()
         self._state_change, self._instruction_change = OnChange(), OnChange()
-        self._last_state = TaskState.STOPPED
         self._command = self.create_publisher(TwistStamped, 'cmd_vel_policy', COMMAND)
         self._chunk = self.create_publisher(PathMessage, '~/action_chunk', COMMAND)
         self._state = self.create_publisher(String, '~/task_state', LATCHED)
@@ -125,11 +110,8 @@ class PolicyNode(LifecycleNode):
             return TransitionCallbackReturn.FAILURE
         self._error = ''
         self._spec: PolicySpec = policy.spec
-        task = Task(self._spec.action_space.size, ChunkExecutor(settings.blend_decay),
-                    PictureWatch(round(settings.frozen_after * 1e9)),
-                    self._spec.arrived_threshold,
-                    picture_timeout_ns=round(settings.picture_timeout * 1e9))
-        self._thinker = Thinker(policy, task, self._decode, self._on_thought)
+        self._thinker = Thinker(policy, Task.of(self._spec, settings), self._decode,
+                                self._on_thought)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -180,9 +162,8 @@ class PolicyNode(LifecycleNode):
             stamp_ns = now
         self._image_rate.tick(steady)
         with thinker.lock:
-            thinker.task.see(changed, stamp_ns, steady)
-            driving = thinker.task.driving
-        if driving and (changed or settings.frozen_after == 0.0):
+            wanted = thinker.task.see(changed, stamp_ns, steady)
+        if wanted:
             thinker.show(message, stamp_ns)
 
     def _on_instruction(self, message: String) -> None:
@@ -253,11 +234,9 @@ class PolicyNode(LifecycleNode):
             task, steady = thinker.task, steady_ns()
             self._sent_ns = steady
             state, _ = task.state(steady)
-            command = task.command(now_ns(self), steady)
-            # Without a task the policy falls silent, so that others may drive.
-            if state is not TaskState.IDLE or self._last_state is not TaskState.IDLE:
+            command = task.due(now_ns(self), steady)
+            if command is not None:
                 self._send(self._spec.action_space.to_twist(command.velocity), command.stamp_ns)
-            self._last_state = state
             if self._state_change.changed(state):
                 self._state.publish(String(data=state.value))
                 if state is TaskState.ARRIVED:

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from vla_nav.contracts import ActionChunk, Frame, NotUnderstood, Policy
+from vla_nav.contracts import ActionChunk, Frame, Policy
 from vla_nav.control.diagnostics import Latency, Rate
-from vla_nav.control.task import Task
+from vla_nav.control.task import Task, understand
 from vla_nav.nodes.running import steady_ns
 
 
@@ -84,19 +84,9 @@ class Thinker:
 
     def _follow(self, text: str) -> None:
         self.trouble = ''
-        if not text.strip():
-            with self.lock:
-                self.task.clear()
-            return
-        try:
-            reading = self._policy.set_instruction(text)
-            self._policy.reset()
-        except NotUnderstood as error:
-            with self.lock:
-                self.task.refuse(text, str(error))
-            return
+        tell = understand(self._policy, text)
         with self.lock:
-            self.task.begin(text, reading)
+            tell(self.task)
 
     def _look(self, message: Any, stamp_ns: int) -> ActionChunk | None:
         began = steady_ns()

@@ -1,0 +1,114 @@
+"""``vla-nav evaluate bag``: a recorded drive through the policy and the guard again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_OUT, _ERR = Console(), Console(stderr=True)
+
+
+def evaluate(
+    bag: Annotated[Path, typer.Option(help='A ROS 2 bag: its directory, or one .mcap or .db3 '
+                                      'file of it.')],
+    policy: Annotated[str, typer.Option(help='A policy bundle.')] = 'models/compact',
+    out: Annotated[Path | None, typer.Option(help='Folder for summary.json, index.html and the '
+                                             'bag predictions/.')] = None,
+    instruction: Annotated[str, typer.Option(
+        help='What the robot is told, in place of what the recording says.')] = '',
+    rate: Annotated[Literal['max', 'real'], typer.Option(
+        help='real keeps the pace of the recording, for latencies as on a robot; the rest is '
+        'the same.')] = 'max',
+    image_topic: Annotated[str, typer.Option(help='Topic of the camera.')] = '',
+    command_topic: Annotated[str, typer.Option(
+        help='Topic of what was driven: Twist, TwistStamped or Odometry.')] = '',
+    instruction_topic: Annotated[str, typer.Option(help='Topic of the instructions.')] = '',
+    stamps: Annotated[Literal['header', 'arrival'], typer.Option(
+        help='Where the stamps of the pictures come from.')] = 'header',
+    tolerance: Annotated[float | None, typer.Option(
+        min=0.001, help='How old a command may be, s.')] = None,
+    lead: Annotated[float | None, typer.Option(
+        min=0.0, help='How long after its picture a command may come, s; 0 for commands that '
+        'carry the stamp of their picture.')] = None,
+    params: Annotated[Path | None, typer.Option(
+        help="ROS parameter file of policy and guard; the package's own by default.")] = None,
+    blind: Annotated[bool, typer.Option(
+        help='Also run the policy without its text and without its picture.')] = True,
+    content: Annotated[Literal['full', 'predictions', 'none'], typer.Option(
+        '--write', help='What predictions/ holds: the recording too, the predictions alone, or '
+        'nothing.')] = 'full',
+    as_json: Annotated[bool, typer.Option('--json', help='Print the summary as JSON for '
+                                          'programs.')] = False,
+) -> None:
+    """Let a policy and the guard live through a recording, and compare with what was driven.
+
+    Instruction, decoding, policy, chunk execution and guard are the nodes' own. Topics are found
+    by name, else by type. What is damaged is told, and the rest is evaluated.
+    """
+    from vla_nav.contracts import NotUnderstood, PolicyError
+    from vla_nav.episodes.schema import EpisodeError
+    from vla_nav.replay.evaluate import evaluate_bag
+    from vla_nav.replay.settings import ReplaySettings
+    given = {'image_topic': image_topic, 'command_topic': command_topic,
+             'instruction_topic': instruction_topic, 'command_tolerance': tolerance,
+             'command_lead': lead}
+    settings = ReplaySettings(
+        policy, instruction, {key: value for key, value in given.items()
+                              if value not in ('', None)},
+        stamps == 'arrival', blind, rate == 'real', params)
+    try:
+        with _progress() as progress:
+            summary = evaluate_bag(bag, settings, out, content, progress)
+    except (EpisodeError, PolicyError, NotUnderstood, ValueError) as error:
+        _ERR.print(f'error: {error}', style='red', markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    if as_json:
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    else:
+        _show(summary, out)
+    raise typer.Exit(0 if summary['pictures']['evaluated'] else 1)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], Callable[[], None]]]:
+    with Progress(TextColumn('replaying'), BarColumn(), TimeRemainingColumn(), console=_ERR,
+                  transient=True) as progress:
+        def begin(total: int) -> Callable[[], None]:
+            bar = progress.add_task('', total=total)
+            return lambda: progress.advance(bar)
+        yield begin
+
+
+def _show(summary: dict[str, Any], out: Path | None) -> None:
+    for problem in summary['problems']:
+        _OUT.print(problem, style='yellow', markup=False, soft_wrap=True)
+    counts = ', '.join(f'{value} {key}' for key, value in summary['pictures'].items())
+    _OUT.print(f'{summary["seconds"]:.1f} s; {counts}', markup=False, highlight=False)
+    errors = summary['errors']
+    if errors:
+        _OUT.print(_table(errors))
+    stops = summary['guard']['stops']
+    _OUT.print(f'the guard would have stopped the robot {len(stops)} times' + ''.join(
+        f', {stop["reason"]} at {stop["at_s"]:.1f} s' for stop in stops[:5]),
+        markup=False, highlight=False)
+    if out is not None:
+        _OUT.print(f'{out}/  summary.json  index.html  predictions/', markup=False,
+                   highlight=False)
+
+
+def _table(errors: dict[str, Any]) -> Table:
+    table = Table(title=f'{errors["samples"]} pictures with a driven command, over all axes')
+    for title in ('', 'MAE', 'RMSE', 'within 0.05', 'sign'):
+        table.add_column(title, justify='right' if title else 'left')
+    for name, axes in errors['predictors'].items():
+        joint = [axes['joint'][key] for key in ('mae', 'rmse', 'within', 'sign')]
+        table.add_row(name, *('-' if value is None else f'{value:.4f}' for value in joint))
+    return table

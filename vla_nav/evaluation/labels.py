@@ -1,0 +1,59 @@
+"""Predictions against what was driven at the same time: errors along chunks, and intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.episodes.timing import nearest
+from vla_nav.evaluation.bootstrap import mean_error, paired_difference
+
+
+class ChunkErrors:
+    """Mean absolute errors of each row of chunks, against the label of the row's time."""
+
+    def __init__(self, rows: int) -> None:
+        """Begin with none of ``rows`` rows."""
+        self._errors: list[list[NDArray[Any]]] = [[] for _ in range(rows)]
+
+    def add(self, chunks: NDArray[Any], wanted: NDArray[np.float32], stamps: NDArray[np.int64],
+            step_ns: int) -> None:
+        """Add chunks [T, K, A] of the pictures with the labels ``wanted`` [T, A]."""
+        gap = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
+        for row, errors in enumerate(self._errors):
+            due, there = nearest(stamps, stamps + row * step_ns, 0.55 * max(gap, step_ns))
+            if there.any():
+                errors.append(np.abs(chunks[there, row] - wanted[due[there]]))
+
+    def means(self) -> list[float]:
+        """Return the mean of each row that had a label."""
+        return [float(np.concatenate(errors).mean()) for errors in self._errors if errors]
+
+
+def intervals(predicted: dict[str, list[NDArray[Any]]], labels: list[NDArray[np.float32]],
+              scenarios: list[str]) -> dict[str, Any]:
+    """Return joint mean absolute errors with intervals: whole, against each other, by scenario."""
+    counts = np.array([label.size for label in labels])
+    sums = {name: np.array([np.abs(got - label).sum() for got, label in zip(rows, labels)])
+            for name, rows in predicted.items()}
+    return {
+        'mae': {name: mean_error(values, counts)._asdict() for name, values in sums.items()},
+        'policy_minus': {name: paired_difference(sums['policy'], values, counts)._asdict()
+                         for name, values in sums.items() if name != 'policy'},
+        'scenarios': {scenario: {
+            'episodes': int(those.sum()),
+            **{name: mean_error(sums[name][those], counts[those])._asdict()
+               for name in ('policy', 'constant median')}}
+            for scenario in sorted({*scenarios})
+            for those in [np.array([one == scenario for one in scenarios])]},
+    }
+
+
+def earlier(wanted: NDArray[np.float32], stamps: NDArray[np.int64],
+            step_ns: int) -> NDArray[np.float32]:
+    """Return what was driven a step before each picture; standstill before the first."""
+    # Half a step leaves room for a camera's jitter.
+    rows = np.searchsorted(stamps, stamps - step_ns // 2, 'right') - 1
+    return np.where(rows[:, None] < 0, 0, wanted[np.maximum(rows, 0)]).astype(np.float32)

@@ -1,0 +1,166 @@
+"""Evaluate a policy on a bag: a summary, a page, and a bag with the predictions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.bringup.share import find_bundle
+from vla_nav.contracts import Policy, PolicySpec
+from vla_nav.episodes.bag_reader import Recording, open_recording
+from vla_nav.episodes.bag_streams import TYPES
+from vla_nav.episodes.from_bag import kept_by_recorder, kept_translation
+from vla_nav.episodes.schema import EpisodeError
+from vla_nav.evaluation.blind import ImageBlindPolicy, TextBlindPolicy
+from vla_nav.evaluation.bundle_facts import members
+from vla_nav.observations.messages import frame_from_message, stamp_of
+from vla_nav.observations.translation import Translation
+from vla_nav.replay import figures, page, plots
+from vla_nav.replay.bag_output import BagOutput, Content
+from vla_nav.replay.graph import ReplayGraph
+from vla_nav.replay.run import Replay, Replayed
+from vla_nav.replay.settings import ReplaySettings, node_settings
+from vla_nav.replay.topics import Roles, assign
+from vla_nav.runtimes import load_policy
+from vla_nav.runtimes.bundle import read_bundle
+
+SUMMARY, PAGE, PREDICTIONS = 'summary.json', 'index.html', 'predictions'
+
+
+def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content: Content,
+                 progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
+                 ) -> dict[str, Any]:
+    """Replay ``bag`` and return the summary; with ``out``, write it, the page and the bag there.
+
+    ``progress`` takes the number of messages and returns what to call after each. Raises
+    EpisodeError, PolicyError or ValueError, each with the remedy.
+    """
+    predictions = (out or Path()) / PREDICTIONS
+    if out is not None and content != 'none' and predictions.exists():
+        raise ValueError(f'{predictions} exists already; give another --out, or remove it')
+    bundle = find_bundle(settings.policy)
+    policy = load_policy(bundle)
+    with open_recording(bag) as recording:
+        kept = kept_by_recorder(recording.custom, bag)
+        translation = kept_translation(bag, kept)
+        translation = Translation.model_validate(translation.model_dump() | settings.translation)
+        roles = assign(recording.topics, translation, settings.translation, str(bag))
+        default = _default_instruction(bundle, str(kept.get('instruction', '')), settings, roles,
+                                       bag)
+        blind = _blind(bundle) if settings.blind else {}
+        output = BagOutput(predictions, content if out else 'none', policy.spec.action_space,
+                           'base_link')
+        try:
+            task, guard, rate = node_settings(settings.params_file,
+                                              policy.spec.max_observation_age_s)
+            replay = Replay(lambda listener: ReplayGraph(policy, task, guard, rate, listener),
+                            blind, roles, translation, output)
+            note = progress(sum(topic.messages for topic in recording.topics))
+            found = replay.run(recording, settings.instruction, default, settings.arrival_stamps,
+                               _pace() if settings.real_time else None, note)
+        finally:
+            output.close()
+        names = policy.spec.action_space.names
+        compared = figures.compare(found, names, translation)
+        damage = list(recording.problems)
+        if output.skipped:
+            damage.append(f'not copied, as the bag does not define their types: '
+                          f'{", ".join(sorted(output.skipped))}')
+        summary = figures.figures(found, compared, policy.spec, tuple(blind)) | {
+            'problems': figures.problems(found, compared, damage,
+                                         roles.command.name if roles.command else ''),
+            'topics': {role: topic and topic.name for role, topic in vars(roles).items()},
+            'settings': {'bag': str(bag), **_plain(settings), 'axes': ', '.join(names),
+                         'command_lead_s': translation.command_lead,
+                         'command_tolerance_s': translation.command_tolerance}}
+        moments = _moments(found, compared, policy.spec, recording, roles,
+                           settings.arrival_stamps)
+        summary['worst'] = [{key: value for key, value in one.items() if key != 'picture'}
+                            for one in moments]
+    if out is not None:
+        _write(out, summary, moments, found, compared, policy.spec)
+    return summary
+
+
+def _write(out: Path, summary: dict[str, Any], moments: list[dict[str, Any]], found: Replayed,
+           compared: figures.Compared, spec: PolicySpec) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    drawn = (plots.over_time(found, compared, spec, summary['guard']['stops'])
+             if len(compared.rows) else None)
+    bars = plots.error_bars(summary['errors']) if summary['errors'] else None
+    page.write_page(out / PAGE, summary, moments, drawn, bars)
+    (out / SUMMARY).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + '\n', 'utf-8')
+
+
+def _default_instruction(bundle: str, kept: str, settings: ReplaySettings, roles: Roles,
+                         bag: Path) -> str:
+    """Return what holds until the recording says something."""
+    phrases: tuple[str, ...] = getattr(read_bundle(Path(bundle)), 'phrases', ())
+    default = kept or (phrases[0] if phrases else '')
+    if not (settings.instruction or default or roles.instruction):
+        raise EpisodeError(bag, 'instruction', 'the recording holds none; say what the robot was '
+                           'to do: --instruction "..."')
+    return default
+
+
+def _blind(bundle: str) -> dict[str, Policy]:
+    """Return the policy's blind twins; one that knows a single task reads no text anyway."""
+    twins: dict[str, Policy] = {}
+    if not all(getattr(read_bundle(member), 'phrases', ()) for member in members(bundle)):
+        twins['text-blind'] = TextBlindPolicy(load_policy(bundle))
+    twins['image-blind'] = ImageBlindPolicy(load_policy(bundle))
+    return twins
+
+
+def _pace() -> Callable[[int], None]:
+    began = time.monotonic_ns()
+
+    def wait(passed_ns: int) -> None:
+        time.sleep(max(0, began + passed_ns - time.monotonic_ns()) / 1e9)
+    return wait
+
+
+def _plain(settings: ReplaySettings) -> dict[str, Any]:
+    found = asdict(settings)
+    return found.pop('translation') | {
+        key: str(value) if isinstance(value, Path) else value for key, value in found.items()}
+
+
+def _moments(found: Replayed, compared: figures.Compared, spec: PolicySpec, recording: Recording,
+             roles: Roles, arrival_stamps: bool) -> list[dict[str, Any]]:
+    """Return the worst moments, their pictures read from the bag once more."""
+    if not len(compared.rows):
+        return []
+    scale = np.maximum(np.abs(spec.action_space.low), np.abs(spec.action_space.high))
+    chosen = []
+    for index in figures.worst(compared, scale):
+        row, wanted = compared.rows[index], compared.wanted[index]
+        image = _picture(recording, roles, int(row['arrival']),
+                         None if arrival_stamps else int(row['stamp']))
+        if image is None:
+            continue
+        chosen.append({
+            'at_s': round((int(row['arrival']) - found.began_ns) / 1e9, 3),
+            'stamp_ns': int(row['stamp']), 'text': found.texts[row['text']],
+            'driven': [round(float(value), 4) for value in wanted],
+            'policy': [round(float(value), 4) for value in row['chunk'][0]],
+            'picture': plots.moment(image, row, figures.driven_after(compared, index, spec), spec),
+        })
+    return chosen
+
+
+def _picture(recording: Recording, roles: Roles, arrival_ns: int,
+             stamp_ns: int | None) -> NDArray[np.uint8] | None:
+    for recorded in recording.messages([roles.picture], arrival_ns, arrival_ns + 1):
+        message = TYPES.deserialize_cdr(recorded.raw, recorded.topic.kind)
+        if stamp_ns is None or stamp_of(message) == stamp_ns:
+            # No larger than the page shows it.
+            return frame_from_message(message, 'numpy', 240, 320).image
+    return None

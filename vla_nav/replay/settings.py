@@ -1,0 +1,66 @@
+"""What a replay is told, and the nodes' parameters from the graph's own parameter file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from vla_nav.bringup.share import share_directory
+from vla_nav.control.guard import GuardSettings
+from vla_nav.control.task import TaskSettings
+
+GUARD_RATE_HZ = 50.0
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """``translation`` holds only what the user gave; the recording and its defaults add the rest.
+
+    ``arrival_stamps`` takes the time of arrival for a picture's stamp. ``blind`` also runs the
+    policy without the picture and without the text. ``real_time`` keeps the recording's pace.
+    """
+
+    policy: str
+    instruction: str = ''
+    translation: dict[str, Any] = field(default_factory=dict)
+    arrival_stamps: bool = False
+    blind: bool = True
+    real_time: bool = False
+    params_file: Path | None = None
+
+
+def node_settings(params_file: Path | None, max_observation_age_s: float
+                  ) -> tuple[TaskSettings, GuardSettings, float]:
+    """Return the settings of policy and guard, and the guard's rate, as a launched graph has them.
+
+    Raises ValueError naming the file and the key.
+    """
+    path = params_file or share_directory() / 'config' / 'robot.yaml'
+    try:
+        content = yaml.safe_load(path.read_text('utf-8')) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f'{path}: cannot be read: {error}') from error
+    guard = {'max_observation_age': max_observation_age_s, **_parameters(content, 'guard')}
+    return (_checked(TaskSettings, _parameters(content, 'policy'), path),
+            _checked(GuardSettings, guard, path), float(guard.get('rate', GUARD_RATE_HZ)))
+
+
+def _parameters(content: Any, node: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in content.items() if isinstance(content, dict) else ():
+        if str(name).rpartition('/')[2] == node and isinstance(value, dict):
+            found |= value.get('ros__parameters') or {}
+    return found
+
+
+def _checked(model: type[BaseModel], given: dict[str, Any], path: Path) -> Any:
+    """Validate what concerns the model; the rest of a node's parameters does not matter here."""
+    try:
+        return model.model_validate({key: value for key, value in given.items()
+                                     if key in model.model_fields})
+    except ValidationError as error:
+        raise ValueError(f'{path}: {error}') from error
