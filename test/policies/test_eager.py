@@ -50,12 +50,13 @@ def test_the_bundle_drives_as_the_network_decides(made: tuple[FamilyPolicy, Path
     pictures = torch.from_numpy(np.stack([frame.image for frame in frames(4)]))
     with torch.inference_mode():
         features = network.encode(pictures, told.select([0] * 4))
-        chunks, _ = network.act(features[None], network.initial_state(1))
+        chunks, arrived, _ = network.act(features[None], network.initial_state(1))
     space = policy.spec.action_space
-    for frame, wanted in zip(frames(4), chunks[0].numpy()):
+    for frame, wanted, belief in zip(frames(4), chunks[0].numpy(), arrived[0].sigmoid()):
         chunk = policy.act(frame)
         np.testing.assert_allclose(chunk.velocities, space.denormalise(wanted), atol=1e-5)
         assert chunk.stamp_ns == frame.stamp_ns
+        assert chunk.arrived == pytest.approx(float(belief), abs=1e-5)
     assert (policy.spec.chunk, policy.spec.image_height, policy.spec.provider) == (4, 32, 'cpu')
 
 

@@ -50,14 +50,16 @@ def test_a_row_of_a_batch_equals_a_batch_of_one(name: str, space: str,
     images, texts = pictures(policy, 3), instructions()
     with torch.inference_mode():
         features = policy.encode(images, texts)
-        chunks, state = policy.act(features[:, None].expand(-1, 2, -1), policy.initial_state(3))
+        chunks, arrived, state = policy.act(features[:, None].expand(-1, 2, -1),
+                                            policy.initial_state(3))
         assert features.shape == (3, policy.feature_size)
         assert chunks.shape == (3, 2, 4, int(space[0]))
         assert state.shape == (3, policy.state_size)
         alone = policy.encode(images[1:2], texts.select([1]))
         torch.testing.assert_close(features[1:2], alone, atol=2e-5, rtol=1e-4)
-        chunk, one = policy(images[1:2], texts.select([1]), policy.initial_state(1))
+        chunk, belief, one = policy(images[1:2], texts.select([1]), policy.initial_state(1))
         torch.testing.assert_close(chunks[1:2, 0], chunk, atol=2e-5, rtol=1e-4)
+        torch.testing.assert_close(arrived[1:2, :1].sigmoid(), belief, atol=2e-5, rtol=1e-4)
         assert (policy.act(alone[:, None], one)[0] - chunk[:, None]).abs().max() > 0  # remembers
 
 
@@ -77,9 +79,9 @@ def test_gradients_reach_all_that_learns_and_nothing_else(
         name: str, tiny_checkpoints: dict[str, Path]) -> None:
     policy = build(name, tiny_checkpoints).train()
     features = policy.encode(pictures(policy, 3), instructions())
-    chunks, _ = policy.act(features.view(1, 3, -1), policy.initial_state(1))
+    chunks, arrived, _ = policy.act(features.view(1, 3, -1), policy.initial_state(1))
     weights = torch.randn(chunks.shape, generator=torch.Generator().manual_seed(1))
-    (chunks * weights).sum().backward()
+    ((chunks * weights).sum() + arrived.sum()).backward()
     taught = {n for n, p in policy.named_parameters() if p.grad is not None and p.grad.any()}
     learning = set(policy.learned())
     guesses = {n for n in learning if '.context_query.' in n or '.context.' in n
@@ -222,7 +224,7 @@ def test_random_weights_in_half_precision_run_too(tiny_checkpoints: dict[str, Pa
     policy = FamilyPolicy(load_preset('robovlms_3d', [
         *checkpoints.overrides(tiny_checkpoints), 'backbone.dtype=bfloat16']), 'random').eval()
     with torch.inference_mode():
-        chunk, _ = policy(pictures(policy, 1), instructions((0,)), policy.initial_state(1))
+        chunk, *_ = policy(pictures(policy, 1), instructions((0,)), policy.initial_state(1))
     assert chunk.isfinite().all()
 
 

@@ -93,4 +93,5 @@ def test_gradients_reach_every_weight(kind: str) -> None:
 
 def test_the_predictor_gives_chunks() -> None:
     predictor = Predictor(8, (5, 4), chunk=3, actions=2)
-    assert predictor(torch.zeros(2, 6, 8)).shape == (2, 6, 3, 2)
+    chunks, arrived = predictor(torch.zeros(2, 6, 8))
+    assert chunks.shape == (2, 6, 3, 2) and arrived.shape == (2, 6)

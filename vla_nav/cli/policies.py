@@ -102,7 +102,7 @@ def forward(
     with torch.inference_mode():
         for _ in range(steps + 1):
             began = time.perf_counter()
-            chunk, state = policy(picture, told, state)
+            chunk, _, state = policy(picture, told, state)
             # Fetching the numbers waits for the device.
             finite = finite and bool(torch.isfinite(chunk.cpu()).all())
             seconds.append(time.perf_counter() - began)

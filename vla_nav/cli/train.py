@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -109,11 +110,45 @@ def ensemble(
 
 
 @app.command()
+def small(
+    name: Annotated[str, typer.Argument(metavar='PRESET', help='Such as hybrid_small.')],
+    frames: Annotated[Path, typer.Option(metavar='DIR', help="Frames to learn from: the compact "
+                                         "policy's training data (WORK/data).")],
+    unseen: Annotated[Path, typer.Option(metavar='DIR', help='Frames of other drives, to '
+                                         'validate on.')],
+    overrides: Annotated[list[str] | None, typer.Argument(
+        metavar='[KEY=VALUE]...', help='Changes to the preset.')] = None,
+    out: Annotated[Path | None, typer.Option(help="The bundle's folder, runs/PRESET by default; "
+                   'a training that was cut off goes on from there.')] = None,
+    reader: _Reader = None,
+    workers: Annotated[int, typer.Option(min=1, help='Processes, one thread each.')] = 2,
+    quick: Annotated[bool, typer.Option('--quick', help='A few steps only, to see that it '
+                                        'runs.')] = False,
+) -> None:
+    """Train a small member of the VLA family on simulated frames, as compact is trained."""
+    from vla_nav.policies.config import ConfigError
+    from vla_nav.training.family.member import QUICK, MemberPlan, train_member
+    from vla_nav.training.family.problems import TrainingError
+
+    plan = replace(QUICK if quick else MemberPlan(), workers=workers)
+    try:
+        metrics = train_member(name, overrides or [], frames, unseen, out or Path('runs') / name,
+                               reader or shipped_reader(), plan,
+                               shlex.join(['vla-nav', *sys.argv[1:]]))
+    except (ConfigError, TrainingError) as error:
+        raise _failed(error) from error
+    typer.echo(json.dumps(metrics['validation']))
+
+
+@app.command()
 def study(
     work: Annotated[Path, typer.Option(help='Folder of everything; a study that was cut off '
                                        'goes on from here. Needs 20 GB.')] = Path('runs/study'),
     overrides: Annotated[list[str] | None, typer.Argument(
         metavar='[KEY=VALUE]...', help='Changes to every preset.')] = None,
+    frames: Annotated[Path | None, typer.Option(
+        metavar='DIR', help="The compact policy's training data (WORK/data), to learn from the "
+        'same; without, drives are made.')] = None,
     expert: Annotated[int, typer.Option(min=2, help='Drives of the expert.')] = 1000,
     driven: Annotated[int, typer.Option(min=0, help='Drives of models/compact, with the '
                                         "expert's labels.")] = 600,
@@ -126,8 +161,8 @@ def study(
     from vla_nav.training.family.problems import TrainingError
     from vla_nav.training.family.study import QUICK, StudyPlan, run_study
 
-    plan = (QUICK if quick else
-            StudyPlan(expert, driven, workers=workers, overrides=tuple(overrides or ())))
+    plan = replace(QUICK, frames=frames) if quick else StudyPlan(
+        frames, expert, driven, workers=workers, overrides=tuple(overrides or ()))
     try:
         typer.echo(run_study(work, plan, share_directory() / 'models' / 'compact',
                              lambda line: typer.echo(line, err=True)))

@@ -75,6 +75,7 @@ class SmallConvConfig(_Strict):
     """A text-steered convolutional encoder, from scratch: CLIP's small form."""
 
     feature: _Size = 192
+    normalise: bool = True
 
 
 class ResamplerConfig(_Strict):

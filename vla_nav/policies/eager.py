@@ -25,7 +25,7 @@ from vla_nav.runtimes.stepping import Step, SteppingPolicy
 
 
 class EagerPolicy(SteppingPolicy):
-    """A :class:`vla_nav.contracts.Policy` from a family bundle. It never says it has arrived."""
+    """A :class:`vla_nav.contracts.Policy` from a family bundle."""
 
     def __init__(self, directory: Path, bundle: FamilyBundle, provider: str = 'auto',
                  threads: int = 1) -> None:
@@ -47,8 +47,8 @@ class EagerPolicy(SteppingPolicy):
         try:
             with torch.inference_mode():
                 pictures = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
-                chunk, after = self._policy(pictures, told, state)
-                return Step(chunk[0].float().cpu().numpy(), 0.0, after)
+                chunk, arrived, after = self._policy(pictures, told, state)
+                return Step(chunk[0].float().cpu().numpy(), float(arrived), after)
         except RuntimeError as error:
             raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
 
@@ -88,5 +88,3 @@ def _check_agreement(directory: Path, bundle: FamilyBundle, config: FamilyConfig
         if there != mine:
             raise PolicyError(f'{directory / CONFIG_NAME}: {key} is {there}, its family section '
                               f'says {mine}; the file was edited: copy the bundle again')
-
-

@@ -75,19 +75,23 @@ class FamilyPolicy(nn.Module):
         """Return the memory of nothing, float32 [batch, S]."""
         return self.head.initial_state(batch, next(self.predictor.parameters()))
 
-    def act(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Return chunks [B, T, K, A] and the memory [B, S] after features [B, T, F].
+    def act(self, features: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return chunks [B, T, K, A], arrival logits [B, T], the memory [B, S] after [B, T, F].
 
         Normalised actions; not clamped, so that a loss has a gradient outside of [-1, 1] too.
         """
-        seen, state = self.head(self.fusion(features), state)
-        return self.predictor(seen), state
+        return self.decide(self.fusion(features), state)
+
+    def decide(self, fused: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what :meth:`act` does, of features [B, T, fusion.size] that are fused already."""
+        seen, state = self.head(fused, state)
+        return *self.predictor(seen), state
 
     def forward(self, images: Tensor, instructions: Instructions,
-                state: Tensor) -> tuple[Tensor, Tensor]:
-        """Run one step: (chunk [B, K, A], memory [B, S])."""
-        chunks, state = self.act(self.encode(images, instructions)[:, None], state)
-        return chunks[:, 0], state
+                state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run one step: (chunk [B, K, A], belief to have arrived [B, 1], memory [B, S])."""
+        chunks, arrived, state = self.act(self.encode(images, instructions)[:, None], state)
+        return chunks[:, 0], torch.sigmoid(arrived), state
 
     def train(self, mode: bool = True) -> FamilyPolicy:
         """Set the mode; what is frozen stays as it runs on the robot."""

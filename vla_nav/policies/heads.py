@@ -119,7 +119,7 @@ def build_head(inputs: int, config: HeadConfig, window: int) -> Head:
 
 
 class Predictor(nn.Module):
-    """An MLP with ReLU from a head's output [..., H] to a chunk [..., K, A]."""
+    """An MLP with ReLU from a head's output [..., H] to a chunk and a belief to have arrived."""
 
     def __init__(self, inputs: int, hidden: tuple[int, ...], chunk: int, actions: int) -> None:
         super().__init__()
@@ -127,9 +127,10 @@ class Predictor(nn.Module):
         layers: list[nn.Module] = []
         for a, b in pairwise(widths):
             layers += [nn.Linear(a, b), nn.ReLU()]
-        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], chunk * actions))
+        self.layers = nn.Sequential(*layers, nn.Linear(widths[-1], chunk * actions + 1))
         self.shape = (chunk, actions)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return chunks [..., K, A] of [..., H]."""
-        return self.layers(x).unflatten(-1, self.shape)
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return chunks [..., K, A] and arrival logits [...] of [..., H]."""
+        out = self.layers(x)
+        return out[..., :-1].unflatten(-1, self.shape), out[..., -1]

@@ -22,11 +22,14 @@ MODEL, READER = 'model.safetensors', 'instruction.onnx'
 
 def write_family_bundle(policy: FamilyPolicy, reader: Path | None, directory: Path, *,
                         training: dict[str, Any], name: str = '', phrases: tuple[str, ...] = (),
-                        max_observation_age_s: float = 0.5) -> FamilyBundle:
+                        max_observation_age_s: float = 0.5,
+                        arrived_threshold: float = 1.0) -> FamilyBundle:
     """Write what ``policy`` learned, the reader ``instruction.onnx`` and ``config.json``.
 
     A policy of one task has no reader but ``phrases``, the ways to name it.
     Frozen backbones stay where they are: the bundle keeps their source and their fingerprint.
+    One that was never told of arrivals keeps the ``arrived_threshold`` of 1, which no belief
+    reaches: its tasks end by a person's order.
     ``config.json`` comes last, so that a bundle cut short is seen to be none.
     """
     directory.mkdir(parents=True, exist_ok=True)
@@ -43,7 +46,7 @@ def write_family_bundle(policy: FamilyPolicy, reader: Path | None, directory: Pa
         action_space=ActionSpaceConfig.model_validate(c.action.space.to_dict()),
         image=ImageConfig(height=c.backbone.height, width=c.backbone.width),
         step_ns=c.step_ns, chunk=c.action.chunk, max_observation_age_s=max_observation_age_s,
-        arrived_threshold=1.0,
+        arrived_threshold=arrived_threshold,
         files=FamilyFiles(model=BundleFile.of(model),
                           instruction=BundleFile.of(target) if reader is not None else None),
         phrases=phrases,

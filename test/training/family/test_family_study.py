@@ -39,7 +39,8 @@ def rollouts(folder: Path, drives: int = 9) -> Path:
         'images': rng.integers(0, 255, (count, 24, 32, 3), np.uint8),
         'chunks': rng.uniform(-1, 1, (count, 2, 8, 3)).astype(np.float32),
         'features': np.stack([np.stack([i.features() for i in intents]) for _, intents in rows]),
-        'episode': np.array([seed for seed, _ in rows]), 'family': np.zeros(count, np.int64)}
+        'episode': np.array([seed for seed, _ in rows]), 'family': np.zeros(count, np.int64),
+        'arrived': (np.arange(count) % 6 == 5)[:, None] * np.float32([1, 0])}
     for name, values in fields.items():
         np.save(folder / f'0000000.{name}.npy', values)
     return folder

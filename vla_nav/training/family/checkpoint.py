@@ -87,6 +87,16 @@ def load_best(folder: Path, module: nn.Module) -> None:
                             'train again') from error
 
 
+def read_progress(folder: Path) -> Progress:
+    """Return how far the training in a folder is; TrainingError where that cannot be read."""
+    try:
+        with safe_open(folder / LAST, 'pt') as file:
+            return Progress(**json.loads((file.metadata() or {})['progress']))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise TrainingError(f'{folder / LAST}: cannot be read ({error}): delete {folder} and '
+                            'train again') from error
+
+
 def load(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer,
          signature: Mapping[str, Any], warn: Callable[[str], None] = print
          ) -> tuple[Progress, dict[str, Any]] | None:

@@ -21,6 +21,8 @@ _LOSSES: dict[str, Callable[[Tensor, Tensor, float], Tensor]] = {
     'l1': lambda got, wanted, _: functional.l1_loss(got, wanted, reduction='none'),
 }
 
+_ARRIVAL = 0.1
+
 
 class Sums(NamedTuple):
     """Sums over the values (normalised actions) that count, and how many count.
@@ -47,17 +49,17 @@ class Imitation(nn.Module):
     def forward(self, batch: Batch, instructions: Instructions,
                 state: Tensor | None = None) -> tuple[Sums, Tensor]:
         """Return the sums over a batch of windows, and the memory behind them."""
-        chunks, state = self.predict(batch.inputs, instructions, state)
-        return sums(chunks, batch, self._config), state
+        chunks, arrived, state = self.predict(batch.inputs, instructions, state)
+        return sums(chunks, arrived, batch, self._config), state
 
     def predict(self, inputs: Tensor, instructions: Instructions,
-                state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return chunks float32 [B, T, K, A], normalised, and the memory behind the inputs."""
+                state: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        """Return chunks float32 [B, T, K, A], arrival logits [B, T], the memory behind them."""
         if state is None:
             state = self.policy.initial_state(len(inputs))
         features = inputs if self._cached else self._encode(inputs, instructions)
-        chunks, state = self.policy.act(features, state)
-        return chunks.float(), state
+        chunks, arrived, state = self.policy.act(features, state)
+        return chunks.float(), arrived.float(), state
 
     def _encode(self, images: Tensor, instructions: Instructions) -> Tensor:
         if self._config.gradient_checkpointing and self.training and not self.policy.cacheable:
@@ -71,12 +73,19 @@ class Imitation(nn.Module):
             0, (-1, steps))
 
 
-def sums(chunks: Tensor, batch: Batch, config: TrainConfig) -> Sums:
-    """Compare chunks [B, T, K, A] with the targets where the mask says that there is one."""
+def sums(chunks: Tensor, arrived: Tensor, batch: Batch, config: TrainConfig) -> Sums:
+    """Compare chunks [B, T, K, A] with the targets where the mask says that there is one.
+
+    The loss of arrival logits [B, T] weighs a tenth of the chunks', where arrivals are known.
+    """
     counts = batch.mask[..., None].to(chunks.dtype)
     error = (chunks - batch.targets).abs()
     loss = _LOSSES[config.loss](chunks, batch.targets, config.huber_beta)
     axes = chunks.shape[-1]
-    return Sums((loss * counts).sum(), (error * counts).sum().detach(),
+    known = ~batch.arrived.isnan()
+    arrival = functional.binary_cross_entropy_with_logits(arrived[known], batch.arrived[known],
+                                                          reduction='sum')
+    each = _ARRIVAL * chunks[0, 0].numel()  # as many values as a picture's chunk has
+    return Sums((loss * counts).sum() + each * arrival, (error * counts).sum().detach(),
                 (error * counts)[:, :, 0].sum((0, 1)).detach(), counts.sum() * axes,
                 counts[:, :, 0].sum((0, 1)).expand(axes))

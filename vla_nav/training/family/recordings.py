@@ -28,7 +28,7 @@ class Recording:
     ``actions`` float32 [N, A] are SI velocities along the policy's axes, ``stamps_ns`` int64 [N]
     increase. ``pictures`` and ``driven`` are hashes of the middle picture and of the actions:
     two recordings that share one of them hold the same drive. ``session`` is the folder of a
-    file, or the file where many episodes share one.
+    file, or the file where many episodes share one. ``success`` is None where nobody said.
     """
 
     ref: EpisodeRef
@@ -41,9 +41,22 @@ class Recording:
     stamps_ns: NDArray[np.int64]
     pictures: str
     driven: str
+    success: bool | None = None
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
+
+    @property
+    def arrived(self) -> NDArray[np.float32]:
+        """Return [N], 1 where the task was done, NaN where nobody said.
+
+        That is at the end of a success, from where the robot stood still.
+        """
+        if self.success is None:
+            return np.full(len(self), np.nan, np.float32)
+        moved = np.flatnonzero(np.abs(self.actions).max(1) > _STILL)
+        begun = np.arange(len(self)) > (moved[-1] if len(moved) else -1)
+        return (begun & self.success).astype(np.float32)
 
     @property
     def gap_ns(self) -> int:
@@ -97,7 +110,8 @@ def _read(ref: EpisodeRef, root: Path, axes: tuple[str, ...],
             date=datetime.datetime.fromtimestamp(
                 int(stamps[0]) / 1e9, datetime.timezone.utc).date().isoformat(),
             actions=actions, stamps_ns=stamps, pictures=picture_hash(episode),
-            driven=hashlib.sha256(episode.actions.tobytes()).hexdigest()[:32])
+            driven=hashlib.sha256(episode.actions.tobytes()).hexdigest()[:32],
+            success=episode.success)
 
 
 def driven_axes(episode: Episode, axes: tuple[str, ...], source: str) -> NDArray[np.float32]:

@@ -52,7 +52,7 @@ def _first_rows(model: Imitation, material: Material, source: Source, members: S
             state = None
             for number, batch in enumerate(drive):
                 words = instructions.select(batch.recording.tolist())
-                chunks, state = model.predict(batch.inputs.to(device), words, state)
+                chunks, _, state = model.predict(batch.inputs.to(device), words, state)
                 counts = batch.mask[:, :, 0]
                 got.append(chunks[:, :, 0].cpu()[counts].numpy())
                 wanted.append(batch.targets[:, :, 0][counts].numpy())

@@ -81,6 +81,7 @@ def _write_shard(shard: Path, target: Path, reader: Reads, note: Callable[[], No
     def field(name: str) -> Any:
         return np.load(f'{shard}.{name}.npy', mmap_mode='r')
     images, chunks, features = field('images'), field('chunks'), field('features')
+    arrived = field('arrived')
     episodes, families = np.asarray(field('episode')), field('family')
     for seed in dict.fromkeys(episodes.tolist()):
         rows = np.flatnonzero(episodes == seed)
@@ -96,7 +97,7 @@ def _write_shard(shard: Path, target: Path, reader: Reads, note: Callable[[], No
             # Apart in time, so that no two drives seem to be of one moment.
             stamps_ns=(seed * 1000 + 1 + np.arange(len(rows))) * _STEP_NS,
             instruction=wording(intents[0], reader, rng), embodiment='simulated',
-            scenario=f'{family}_{intents[0].first_side}'))
+            scenario=f'{family}_{intents[0].first_side}', success=bool(arrived[rows[-1], 0])))
         if np.abs(actions[0] - actions[1]).max() < _SAME:
             note()
             continue  # the other instruction asks for the same drive: nothing to learn from it
@@ -107,7 +108,8 @@ def _write_shard(shard: Path, target: Path, reader: Reads, note: Callable[[], No
             twin['actions'] = actions[1].astype(np.float32)
             twin.attrs.update({**file[driven].attrs,
                                'instruction': wording(intents[1], reader, rng),
-                               'scenario': f'{family}_{intents[1].first_side}'})
+                               'scenario': f'{family}_{intents[1].first_side}',
+                               'success': bool(arrived[rows[-1], 1])})
         note()
 
 

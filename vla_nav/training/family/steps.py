@@ -30,13 +30,15 @@ class Batch(NamedTuple):
     """B windows.
 
     ``inputs`` [B, T, ...] of a source, ``recording`` int64 [B], ``targets`` float32
-    [B, T, K, A] normalised, ``mask`` bool [B, T, K] where a target counts.
+    [B, T, K, A] normalised, ``mask`` bool [B, T, K] where a target counts. ``arrived`` float32
+    [B, T] is 1 where the task is done, NaN where nobody knows.
     """
 
     inputs: Tensor
     recording: Tensor
     targets: Tensor
     mask: Tensor
+    arrived: Tensor
 
     def to(self, device: torch.device) -> Batch:
         """Return the batch on ``device``."""
@@ -60,13 +62,16 @@ class Labels:
         self.tracks = [Track.of(recording, shape) for recording in recordings]
         self.axes = space.size
         self._actions = [space.normalise(recording.actions) for recording in recordings]
+        self._arrived = [recording.arrived for recording in recordings]
 
     def of(self, recording: int, pictures: NDArray[np.int64], there: NDArray[np.bool_]
-           ) -> tuple[Tensor, Tensor]:
-        """Return targets [T, K, A] and mask [T, K] of a window."""
+           ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return targets [T, K, A], mask [T, K] and arrival [T] of a window."""
         track = self.tracks[recording]
         return (torch.from_numpy(self._actions[recording][track.rows[pictures]]),
-                torch.from_numpy(track.due[pictures] & there[:, None]))
+                torch.from_numpy(track.due[pictures] & there[:, None]),
+                torch.from_numpy(np.where(there, self._arrived[recording][pictures],
+                                          np.float32('nan'))))
 
 
 class TrainingSteps(Dataset[list[Batch]]):
@@ -106,16 +111,14 @@ class TrainingSteps(Dataset[list[Batch]]):
         return windows[order].reshape(self.per_epoch, self._batch, 2)
 
     def _gather(self, rows: NDArray[np.int64], epoch: int) -> Batch:
-        inputs, targets, masks = [], [], []
+        inputs, labels = [], []
         for recording, first in rows.tolist():
             pictures, there = self._labels.tracks[recording].window(first)
             rng = np.random.default_rng([self._seed, epoch, recording, first])
             inputs.append(self._source.window(recording, pictures, rng))
-            target, mask = self._labels.of(recording, pictures, there)
-            targets.append(target)
-            masks.append(mask)
+            labels.append(self._labels.of(recording, pictures, there))
         return Batch(torch.stack(inputs), torch.from_numpy(rows[:, 0].copy()),
-                     torch.stack(targets), torch.stack(masks))
+                     *map(torch.stack, zip(*labels)))
 
 
 def whole_drives(source: Source, labels: Labels, members: Sequence[int], batch: int,
@@ -134,12 +137,9 @@ def whole_drives(source: Source, labels: Labels, members: Sequence[int], batch: 
 def _drive(source: Source, labels: Labels, group: Sequence[int]) -> Iterator[Batch]:
     segments = [labels.tracks[m].segments() for m in group]
     for step in range(max(map(len, segments))):
-        inputs, targets, masks = [], [], []
+        inputs, found = [], []
         for member, own in zip(group, segments):
             pictures, there = own[min(step, len(own) - 1)]
-            target, mask = labels.of(member, pictures, there & (step < len(own)))
+            found.append(labels.of(member, pictures, there & (step < len(own))))
             inputs.append(source.window(member, pictures))
-            targets.append(target)
-            masks.append(mask)
-        yield Batch(torch.stack(inputs), torch.tensor(group), torch.stack(targets),
-                    torch.stack(masks))
+        yield Batch(torch.stack(inputs), torch.tensor(group), *map(torch.stack, zip(*found)))

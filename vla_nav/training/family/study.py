@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from vla_nav.evaluation.metrics import wilson_interval
 from vla_nav.evaluation.table import FIRST_SEED
 from vla_nav.language.reader import InstructionReader
 from vla_nav.training.collect import collect
+from vla_nav.training.family.member import frame_folders
 from vla_nav.training.family.problems import TrainingError
 from vla_nav.training.family.simulated import write_recordings
 
@@ -27,8 +28,9 @@ MEMBERS = ('hybrid_small', 'simple_lstm_small', 'robovlms_small')
 BELOW = ('step-index', 'image-blind', 'text-blind')
 ENSEMBLE = 'ensemble'
 # Compact's own training begins at 1000; these seeds are neither its rounds' nor an evaluation's.
-_EXPERT_SEED, _DRIVEN_SEED = 100_000, 200_000
+_SEEDS = {'drives': (100_000, 200_000), 'unseen': (300_000, 400_000)}
 _RUN = 'from vla_nav.cli.main import main; main()'
+_COMPLETE = 'complete'
 _CONDITIONS = ('true', 'swapped-side', 'swapped-goal')
 
 
@@ -36,21 +38,26 @@ _CONDITIONS = ('true', 'swapped-side', 'swapped-goal')
 class StudyPlan:
     """How much of everything: drives to learn from, drives to measure.
 
-    ``expert`` drives are the expert's; in ``driven`` more the shipped compact policy drives and
-    the expert says what would have been right. ``drives`` are measured with the true text and
-    ``swapped`` each with the side and the goal swapped. ``overrides`` change every preset.
+    ``frames`` is the folder that a training of the compact policy has left, to learn from the
+    same. Without, ``expert`` drives are the expert's, and in ``driven`` more the shipped compact
+    policy drives and the expert says what would have been right. ``unseen`` of both are kept for
+    validation, the ensemble's weights and its test. ``drives`` are measured with the true text
+    and ``swapped`` each with the side and the goal swapped. ``overrides`` change every preset.
     """
 
+    frames: Path | None = None
     expert: int = 1000
     driven: int = 600
+    unseen: int = 60
     offline: int = 96
     drives: int = 120
     swapped: int = 40
     workers: int = 2
+    quick: bool = False
     overrides: tuple[str, ...] = ()
 
 
-QUICK = StudyPlan(6, 2, 2, 2, 1, 1, ('train.epochs=1', 'train.batch=8', 'train.stride_s=3'))
+QUICK = StudyPlan(None, 4, 2, 3, 2, 2, 1, 1, True)
 
 
 def run_study(work: Path, plan: StudyPlan, compact: Path,
@@ -60,6 +67,8 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
     ``compact`` is the bundle that drives, and whose instruction reader is used. Also writes
     ``study.md`` and ``study.json``. Raises TrainingError where a command fails.
     """
+    if plan.frames is not None:
+        frame_folders(plan.frames)  # complains before anything is driven
     seconds: dict[str, float] = _read(work / 'seconds.json', {})
 
     def stage(name: str, done: Path, do: Callable[[], Any]) -> None:
@@ -70,8 +79,13 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
             seconds[name] = round(time.monotonic() - began, 1)
             (work / 'seconds.json').write_text(json.dumps(seconds), 'utf-8')
     work.mkdir(parents=True, exist_ok=True)
-    data = work / 'recordings'
-    stage('drives', data / 'complete', lambda: _drives(work, data, plan, compact))
+    frames, unseen, recordings = plan.frames, work / 'unseen', work / 'recordings'
+    if frames is None:
+        frames = work / 'drives'
+        stage('drives', frames / _COMPLETE, lambda: _drive(frames, plan, compact))
+    stage('unseen drives', unseen / _COMPLETE, lambda: _drive(
+        unseen, replace(plan, expert=plan.unseen, driven=plan.unseen), compact))
+    stage('recordings', recordings / _COMPLETE, lambda: _record(unseen, recordings, compact))
     lines: list[str] = []
 
     def command(*words: str) -> None:
@@ -80,14 +94,16 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
         def do() -> None:
             if subprocess.run([sys.executable, '-c', _RUN, *words], check=False).returncode:
                 raise TrainingError(f'failed: {lines[-1]}; the same command goes on from here')
-        stage(' '.join(words[:3]) + f' {Path(words[-1]).name}', Path(words[-1]) / _DONE[words[0]],
+        stage(' '.join([*words[:2], Path(words[-1]).name]), Path(words[-1]) / _DONE[words[0]],
               do)
     bundles = {name: work / name for name in MEMBERS}
     for name, bundle in bundles.items():
-        command('train', name, *plan.overrides, '--data', str(data), '--out', str(bundle))
+        command('train', 'small', name, *plan.overrides, '--frames', str(frames), '--unseen',
+                str(unseen), '--workers', str(plan.workers),
+                *(['--quick'] if plan.quick else []), '--out', str(bundle))
     bundles[ENSEMBLE] = work / ENSEMBLE
-    command('train', 'ensemble', *(str(work / name) for name in MEMBERS), '--data', str(data),
-            '--out', str(bundles[ENSEMBLE]))
+    command('train', 'ensemble', *(str(work / name) for name in MEMBERS), '--data',
+            str(recordings), '--out', str(bundles[ENSEMBLE]))
     for name, bundle in bundles.items():
         seeds = ('--first-seed', str(FIRST_SEED))
         command('evaluate', 'offline', '--policy', str(bundle), '--episodes', str(plan.offline),
@@ -110,15 +126,19 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
 _DONE = {'train': 'config.json', 'evaluate': 'summary.json'}  # what each command writes last
 
 
-def _drives(work: Path, data: Path, plan: StudyPlan, compact: Path) -> None:
+def _drive(out: Path, plan: StudyPlan, compact: Path) -> None:
+    expert, driven = _SEEDS[out.name]
+    collect(out / 'expert', expert, plan.expert, None, plan.workers)
+    if plan.driven:
+        collect(out / 'driven', driven, plan.driven, compact / 'policy.onnx', plan.workers)
+    (out / _COMPLETE).touch()
+
+
+def _record(frames: Path, out: Path, compact: Path) -> None:
     reader = InstructionReader(compact / 'instruction.onnx')
-    for name, seed, count, driver in (
-            ('expert', _EXPERT_SEED, plan.expert, None),
-            ('driven', _DRIVEN_SEED, plan.driven, compact / 'policy.onnx')):
-        if count:
-            collect(work / 'rollouts' / name, seed, count, driver, plan.workers)
-            write_recordings(work / 'rollouts' / name, data, reader)
-    (data / 'complete').touch()
+    for folder in frame_folders(frames):
+        write_recordings(folder, out, reader)
+    (out / _COMPLETE).touch()
 
 
 def _figures(work: Path, name: str) -> dict[str, Any]:
