@@ -53,6 +53,40 @@ def test_grey_becomes_three_equal_channels(encoding):
                                   np.repeat(grey, 3, axis=2))
 
 
+@pytest.mark.parametrize('encoding', ['yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv'])
+def test_yuv_keeps_the_colours(encoding):
+    # Left half red, right half blue, after BT.601 in video range.
+    red, blue = (81, 90, 240), (41, 240, 110)
+    row = [value for y, u, v in (red, blue) for value in
+           ((u, y, v, y) if encoding in ('yuv422', 'uyvy') else (y, u, y, v))]
+    decoded = decode_raw(encoding, 2, 4, 8, bytes(row * 2)).astype(int)
+    assert np.abs(decoded[:, :2] - (255, 0, 0)).max() < 6
+    assert np.abs(decoded[:, 2:] - (0, 0, 255)).max() < 6
+
+
+@pytest.mark.parametrize('bits', [8, 16])
+@pytest.mark.parametrize('pattern', ['rggb', 'bggr', 'gbrg', 'grbg'])
+def test_bayer_patterns_keep_the_colours(pattern, bits):
+    colour = {'r': 200, 'g': 120, 'b': 30}
+    tile = np.array([colour[c] for c in pattern]).reshape(2, 2)
+    mosaic = np.tile(tile, (4, 4)) * (1 if bits == 8 else 257)
+    data = mosaic.astype(np.uint8 if bits == 8 else '<u2').tobytes()
+    decoded = decode_raw(f'bayer_{pattern}{bits}', 8, 8, bits, data)
+    np.testing.assert_array_equal(decoded[2:6, 2:6], np.full((4, 4, 3), (200, 120, 30)))
+
+
+@pytest.mark.parametrize('big', [False, True])
+@pytest.mark.parametrize('encoding', ['rgb16', 'bgr16', 'rgba16', 'mono16'])
+def test_sixteen_bits_become_the_same_eight(encoding, big):
+    shallow = encoding.replace('16', '8')
+    stored = _picture(3, 5, 1 if shallow == 'mono8' else len(_ORDER[shallow]))
+    deep = (stored.astype(np.uint16) * 257).astype('>u2' if big else '<u2')
+    width = stored.shape[2] * 5
+    np.testing.assert_array_equal(
+        decode_raw(encoding, 3, 5, 2 * width, deep.tobytes(), big),
+        decode_raw(shallow, 3, 5, width, stored.tobytes()))
+
+
 @pytest.mark.parametrize('wrap', [bytes, bytearray, memoryview, list,
                                   lambda b: array.array('B', b),
                                   lambda b: np.frombuffer(b, np.uint8)])
@@ -64,7 +98,9 @@ def test_every_buffer_a_message_may_carry(wrap):
 
 
 @pytest.mark.parametrize('arguments, told', [
-    (('yuv422', 2, 2, 4, bytes(8)), 'rgb8'),
+    (('16UC1', 2, 2, 4, bytes(8)), 'rgb8'),
+    (('yuv422', 2, 3, 6, bytes(12)), 'odd'),
+    (('rgb16', 2, 2, 11, bytes(24)), 'step 11'),
     (('8UC3', 2, 2, 6, bytes(12)), 'RGB or BGR'),
     (('rgb8', 0, 2, 6, b''), 'empty'),
     (('rgb8', 2, 2, 5, bytes(12)), 'step 5'),

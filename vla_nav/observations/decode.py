@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 Buffer = bytes | bytearray | memoryview | list[int] | array | NDArray[np.uint8]
 
 # Channels a pixel, and OpenCV's conversion to RGB. 8UC3 is left out on purpose: it does not say
-# whether it is RGB or BGR, and a guess would swap red and blue.
+# whether it is RGB or BGR, and a guess would swap red and blue. OpenCV names a Bayer pattern by
+# the second row's second and third pixel, ROS by the first row's first two.
 _RAW: dict[str, tuple[int, int | None]] = {
     'rgb8': (3, None),
     'bgr8': (3, cv2.COLOR_BGR2RGB),
@@ -21,43 +22,70 @@ _RAW: dict[str, tuple[int, int | None]] = {
     'bgra8': (4, cv2.COLOR_BGRA2RGB),
     'mono8': (1, cv2.COLOR_GRAY2RGB),
     '8UC1': (1, cv2.COLOR_GRAY2RGB),
+    **dict.fromkeys(('yuv422', 'uyvy'), (2, cv2.COLOR_YUV2RGB_UYVY)),
+    **dict.fromkeys(('yuv422_yuy2', 'yuyv'), (2, cv2.COLOR_YUV2RGB_YUY2)),
+    'bayer_rggb8': (1, cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': (1, cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': (1, cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': (1, cv2.COLOR_BayerGB2RGB),
 }
-RAW_ENCODINGS = tuple(_RAW)
+# The same with 16 bits: rgb16, mono16, bayer_rggb16. Not 16UC1, which carries depth.
+_DEEP = {name.replace('8', '16'): name for name in _RAW if name[-1] == '8'}
+RAW_ENCODINGS = (*_RAW, *_DEEP)
+
+# Two pixels share their colour.
+_HALVED = ('yuv422', 'uyvy', 'yuv422_yuy2', 'yuyv')
 
 _REDUCED = ((8, cv2.IMREAD_REDUCED_COLOR_8), (4, cv2.IMREAD_REDUCED_COLOR_4),
             (2, cv2.IMREAD_REDUCED_COLOR_2))
 _PNG_MAGIC = b'\x89PNG\r\n\x1a\n'
 
 
-def decode_raw(encoding: str, height: int, width: int, step: int,
-               data: Buffer) -> NDArray[np.uint8]:
+def decode_raw(encoding: str, height: int, width: int, step: int, data: Buffer,
+               big_endian: bool = False) -> NDArray[np.uint8]:
     """Decode one ``sensor_msgs/Image`` payload to uint8 [H, W, 3] RGB.
 
     ``step`` is the length of a row in bytes and may exceed the pixels (padding). The result may
-    be a view of ``data``. Raises ValueError for an encoding or sizes that do not fit.
+    be a view of ``data``. Of 16 bits, in the order of bytes that ``big_endian`` tells, the full
+    range becomes the full range of 8. Raises ValueError for an encoding or sizes that do not fit.
     """
-    if encoding not in _RAW:
+    depth = 2 if encoding in _DEEP else 1
+    if encoding not in RAW_ENCODINGS:
         hint = (' (8UC3 does not say whether it is RGB or BGR)' if encoding == '8UC3' else '')
         raise ValueError(f'image encoding {encoding!r} is not supported{hint}: set the camera '
                          f'driver to one of {", ".join(RAW_ENCODINGS)}, or install cv_bridge')
-    channels, conversion = _RAW[encoding]
+    channels, conversion = _RAW[_DEEP.get(encoding, encoding)]
     if height < 1 or width < 1:
         raise ValueError(f'image size {width}x{height} is empty: check the camera driver')
-    if step < width * channels:
-        raise ValueError(f'image step {step} is less than width {width} x {channels} bytes of '
-                         f'{encoding}: the camera driver fills the message wrongly')
+    if step < width * channels * depth:
+        raise ValueError(f'image step {step} is less than width {width} x {channels * depth} '
+                         f'bytes of {encoding}: the camera driver fills the message wrongly')
     flat = _as_bytes(data)
     # The last row may lack its padding; some drivers send it so.
-    needed = step * (height - 1) + width * channels
+    needed = step * (height - 1) + width * channels * depth
     if flat.size < needed:
         raise ValueError(f'image data has {flat.size} bytes where {width}x{height} {encoding} '
                          f'with step {step} needs {needed}: the message was cut short')
+    if encoding in _HALVED and width % 2:
+        raise ValueError(f'image width {width} is odd, which {encoding} does not know: the camera '
+                         'driver fills the message wrongly')
     pixels = np.lib.stride_tricks.as_strided(
-        flat, (height, width, channels), (step, channels, 1), writeable=False)
+        flat, (height, width, channels * depth), (step, channels * depth, 1), writeable=False)
+    if depth == 2:
+        pixels = _to_eight_bits(pixels, big_endian)
     if conversion is None:
         return pixels
-    rgb: Any = cv2.cvtColor(pixels, conversion)
+    try:
+        rgb: Any = cv2.cvtColor(pixels, conversion)
+    except cv2.error as error:  # a Bayer pattern of one row, say
+        raise ValueError(f'{width}x{height} {encoding} does not decode: {error}') from error
     return rgb
+
+
+def _to_eight_bits(pixels: NDArray[np.uint8], big_endian: bool) -> NDArray[np.uint8]:
+    deep = np.ascontiguousarray(pixels).view('>u2' if big_endian else '<u2')
+    eight: Any = cv2.convertScaleAbs(deep.astype(np.uint16), alpha=255 / 65535)
+    return eight.reshape(deep.shape)
 
 
 def decode_compressed(data: Buffer, min_height: int = 0,

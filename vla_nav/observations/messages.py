@@ -49,7 +49,7 @@ def frame_from_message(message: Any, decoder: str = 'numpy', min_height: int = 0
     if decoder == 'cv_bridge':
         return Frame(_with_cv_bridge(message), stamp_ns)
     return Frame(decode_raw(message.encoding, message.height, message.width, message.step,
-                            message.data), stamp_ns)
+                            message.data, bool(message.is_bigendian)), stamp_ns)
 
 
 def stamp_of(message: Any) -> int:
