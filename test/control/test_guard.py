@@ -41,6 +41,37 @@ def test_a_healthy_policy_is_followed():
     assert decision.velocity == Velocity(0.3) and decision.reason is Reason.POLICY
 
 
+@pytest.mark.parametrize(('heard', 'speed'), [
+    (0.0, 0.3), (0.1, 0.15), (0.2, 0.0), (5.0, 0.0), (math.nan, 0.0), (-1.0, 0.0), (None, 0.0)])
+def test_an_unsure_policy_is_slowed_down(heard, speed):
+    guard = make(uncertainty_limit=0.2)
+    if heard is not None:
+        guard.take_uncertainty(heard, 2 * S - 100 * MS)
+    decision, _ = drive(guard)
+    assert decision.velocity.linear_x == pytest.approx(speed)
+    assert (decision.limit is Limit.UNCERTAIN) == (speed < 0.3)
+    if speed == 0.15:
+        assert decision.why == 'policy, uncertain'
+
+
+def test_uncertainty_that_is_not_heard_of_any_more_counts_as_total():
+    guard = make(uncertainty_limit=0.2)
+    guard.take_uncertainty(0.0, S)
+    decision, _ = drive(guard, seconds=1.0)
+    assert decision.velocity == ZERO and decision.limit is Limit.UNCERTAIN
+
+
+def test_uncertainty_stops_no_person_and_nobody_who_ignores_it():
+    guard = make()
+    guard.take_uncertainty(9.0, S)
+    assert drive(guard)[0].velocity == AHEAD
+    guard = make(uncertainty_limit=0.2)
+    for step in range(20):
+        guard.take_teleop(AHEAD, S + step * 20 * MS)
+        decision = guard.decide(S + step * 20 * MS)
+    assert decision.velocity == AHEAD and decision.reason is Reason.TELEOP
+
+
 @settings(max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(['policy', 'teleop', 'camera', 'wait']),
                           velocities, st.integers(0, 150)), max_size=40),

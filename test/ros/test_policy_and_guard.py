@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import signal
 import time
@@ -49,6 +50,21 @@ def watched(probe):
     probe.watch(String, '/policy/active_instruction', LATCHED)
     probe.watch(DiagnosticArray, '/diagnostics')
     return probe
+
+
+def test_an_ensemble_that_disagrees_is_slowed_down(watched, graph, tmp_path):
+    write_bundle(tmp_path / 'slow', (0.3, 0.0, 0.0))
+    write_bundle(tmp_path / 'fast', (0.42, 0.0, 0.0))
+    (tmp_path / 'config.json').write_text(json.dumps({
+        'format_version': 1, 'name': 'both', 'architecture': 'ensemble',
+        'max_observation_age_s': 0.5, 'members': [{'path': name, 'weight': 1}
+                                                  for name in ('slow', 'fast')]}))
+    FakeCamera(watched.node)
+    graph.start('guard_node', uncertainty_limit=0.2)
+    graph.start('policy_node', bundle=tmp_path, instruction=INSTRUCTION)
+    # 0.36 m/s on average, 0.06 m/s of 0.6 either side: half of the limit, half of the speed.
+    watched.wait('/guard/state', says('policy, uncertain'))
+    watched.wait('/cmd_vel', lambda m: m.linear.x == pytest.approx(0.18, abs=1e-4))
 
 
 @pytest.fixture

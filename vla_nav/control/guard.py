@@ -10,6 +10,7 @@ All times are integer nanoseconds; ``steady_ns`` is read from a clock that never
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -50,6 +51,7 @@ class Limit(str, Enum):
     VELOCITY = 'max_velocity'
     SPEED_CAP = 'speed_cap'
     BLIND = 'blind_distance'
+    UNCERTAIN = 'uncertain'
 
 
 class GuardSettings(BaseModel):
@@ -81,6 +83,10 @@ class GuardSettings(BaseModel):
         default=0.4, gt=0.0, le=10.0,
         description='Metres that the robot may drive on one picture: caps the speed at '
                     'blind_distance / max_observation_age.')
+    uncertainty_limit: float = Field(
+        default=0.0, ge=0.0, le=10.0,
+        description="Disagreement of an ensemble's members, as a share of the velocity limits, at "
+                    'which the robot stands; below it slows down in proportion. 0 ignores it.')
     teleop_timeout: float = Field(
         default=0.5, gt=0.0, le=10.0,
         description='Seconds for which a teleop command holds, with priority over the policy.')
@@ -141,6 +147,7 @@ class Guard:
         self._camera_ns: int | None = None
         self._policy: _Held | None = None
         self._teleop: _Held | None = None
+        self._uncertainty: tuple[float, int] | None = None  # and when it was heard
         self._last = ZERO
         self._last_ns: int | None = None
 
@@ -156,6 +163,10 @@ class Guard:
         """
         age_ns = now_ns - stamp_ns if stamp_ns > 0 else None
         self._policy = _Held(velocity, steady_ns, age_ns)
+
+    def take_uncertainty(self, uncertainty: float, steady_ns: int) -> None:
+        """Take how unsure the policy is, as a share of the velocity limits."""
+        self._uncertainty = uncertainty, steady_ns
 
     def take_teleop(self, velocity: Velocity, steady_ns: int) -> None:
         """Take a person's command; it outranks the policy's while it is fresh."""
@@ -237,10 +248,22 @@ class Guard:
         if source is Reason.POLICY:
             factors.append((speed_factor(wanted, s.blind_distance / s.max_observation_age),
                             Limit.BLIND))
+            factors.append((self._certainty(steady_ns), Limit.UNCERTAIN))
         factor, limit = min(factors, key=lambda pair: pair[0])
         dt_ns = 0 if self._last_ns is None else min(steady_ns - self._last_ns, _MAX_DT_NS)
         return approach(self._last, wanted.scaled(factor), s.max_acceleration,
                         max(dt_ns, 0) / 1e9), limit
+
+    def _certainty(self, steady_ns: int) -> float:
+        """Return the factor in [0, 1] that uncertainty leaves; 0 where none is heard of."""
+        limit = self.settings.uncertainty_limit
+        if limit == 0.0:
+            return 1.0
+        value, heard_ns = self._uncertainty or (math.inf, steady_ns)
+        if (not 0.0 <= value < limit
+                or steady_ns - heard_ns >= _ns(self.settings.max_observation_age)):
+            return 0.0
+        return 1.0 - value / limit
 
 
 def _ns(seconds: float) -> int:

@@ -8,7 +8,7 @@ from geometry_msgs.msg import Twist, TwistStamped
 from pydantic import Field
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
 
 from vla_nav.bringup.shared_memory import avoid_shared_memory
@@ -68,6 +68,7 @@ class GuardNode(Node):
                                               COMMAND)
         self._state = self.create_publisher(String, '~/state', LATCHED)
         self.create_subscription(TwistStamped, 'cmd_vel_policy', self._on_policy, COMMAND)
+        self.create_subscription(Float32, 'policy_uncertainty', self._on_uncertainty, COMMAND)
         self.create_subscription(Twist, 'cmd_vel_teleop', self._on_teleop, COMMAND)
         self.create_subscription(CameraInfo, 'camera/camera_info', self._on_camera, SENSOR)
         self.create_subscription(Bool, 'e_stop', self._on_e_stop, 10)
@@ -96,6 +97,10 @@ class GuardNode(Node):
             if stamp_ns != self._stamp_ns:  # the first command that this picture has caused
                 self._latency.add(age_ns)
                 self._stamp_ns = stamp_ns
+
+    def _on_uncertainty(self, message: Float32) -> None:
+        # The command that belongs to it follows at once, and with it the decision.
+        self._guard.take_uncertainty(message.data, steady_ns())
 
     def _on_teleop(self, message: Twist) -> None:
         self._guard.take_teleop(_velocity(message), steady_ns())

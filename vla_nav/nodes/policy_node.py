@@ -11,7 +11,7 @@ from nav_msgs.msg import Path as PathMessage
 from pydantic import Field
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.time import Time
-from std_msgs.msg import String
+from std_msgs.msg import Float32, String
 from std_srvs.srv import SetBool, Trigger
 
 from vla_nav.contracts import ActionChunk, Frame, PolicyError, PolicySpec
@@ -87,6 +87,7 @@ class PolicyNode(LifecycleNode):
         self._image_rate = Rate()
         self._state_change, self._instruction_change = OnChange(), OnChange()
         self._command = self.create_publisher(TwistStamped, 'cmd_vel_policy', COMMAND)
+        self._uncertainty = self.create_publisher(Float32, 'policy_uncertainty', COMMAND)
         self._chunk = self.create_publisher(PathMessage, '~/action_chunk', COMMAND)
         self._state = self.create_publisher(String, '~/task_state', LATCHED)
         self._active = self.create_publisher(String, '~/active_instruction', LATCHED)
@@ -215,6 +216,8 @@ class PolicyNode(LifecycleNode):
 
     def _on_thought(self, chunk: ActionChunk | None) -> None:
         """Send the news at once; runs in the thinking thread."""
+        if chunk is not None:
+            self._uncertainty.publish(Float32(data=chunk.uncertainty))
         self._publish_command()
         if chunk is not None and self._chunk.get_subscription_count():
             self._chunk.publish(chunk_path(chunk, self._spec.action_space,
