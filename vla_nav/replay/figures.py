@@ -75,7 +75,7 @@ def figures(found: Replayed, compared: Compared, spec: PolicySpec,
         'states': [{'at_s': _seconds(found, at), 'state': state, 'why': why}
                    for at, state, why in found.states],
         'drives': len(compared.drives),
-        'errors': _errors(compared, spec, blind) if len(compared.rows) else None,
+        'errors': _errors(compared, spec, blind, found.texts) if len(compared.rows) else None,
         'ages_ms': {'picture on arrival': percentiles_ms(pictures['arrival'] - pictures['stamp']),
                     **_command_age(found)},
         'guard': guard_figures(found),
@@ -120,7 +120,8 @@ def _command_age(found: Replayed) -> dict[str, Any]:
     return {'picture behind a command': percentiles_ms(driving)}
 
 
-def _errors(compared: Compared, spec: PolicySpec, blind: tuple[str, ...]) -> dict[str, Any]:
+def _errors(compared: Compared, spec: PolicySpec, blind: tuple[str, ...],
+            texts: list[str]) -> dict[str, Any]:
     names, rows, wanted = spec.action_space.names, compared.rows, compared.wanted
     predicted = {'policy': rows['chunk'][:, 0], 'policy, executed and guarded': rows['executed'],
                  **{name: rows[name] for name in blind}}
@@ -141,7 +142,7 @@ def _errors(compared: Compared, spec: PolicySpec, blind: tuple[str, ...]) -> dic
     stretches = [part for drive in compared.drives for part in _stretches(rows['stamp'], drive)]
     cut = {name: [values[part] for part in stretches] for name, values in predicted.items()}
     found = intervals(cut, [wanted[part] for part in stretches],
-                      [str(int(rows['text'][part[0]])) for part in stretches])
+                      [texts[rows['text'][part[0]]] for part in stretches])
     return {
         'samples': len(wanted), 'stretches': len(stretches),
         'predictors': {name: error_table(values, wanted, names)
