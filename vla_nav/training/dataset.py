@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from vla_nav.training.pictures import Pictures
 
 # Where left and right are exchanged: instruction features, axes of the velocity.
 MIRROR_TEXT = np.array([1, 0, 2, 4, 3, *range(5, 13)])
@@ -63,8 +64,8 @@ class Frames:
         if not all(found):
             raise FileNotFoundError(f'no rollouts in {", ".join(map(str, directories))}: '
                                     'collect them first')
-        self._images = [np.load(f'{name}.images.npy', mmap_mode='r') for name in names]
-        self._starts = np.cumsum([0, *(len(images) for images in self._images)])
+        self._shards = [Pictures(name) for name in names]
+        self._starts = np.cumsum([0, *map(len, self._shards)])
         # The first directory holds the expert's own way, the others what became of the policy's.
         self._first = int(self._starts[len(found[0])])
         self.fields = {key: np.concatenate([np.load(f'{name}.{key}.npy') for name in names])
@@ -80,23 +81,9 @@ class Frames:
 
     def images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return pictures uint8 [B, H, W, 3]."""
-        return np.stack([self._images[s][i] for s, i in self._places(indices)])
-
-    def _places(self, indices: NDArray[np.int64]) -> list[tuple[int, int]]:
         shards = np.searchsorted(self._starts, indices, 'right') - 1
-        return list(zip(shards.tolist(), (indices - self._starts[shards]).tolist()))
-
-    def expect(self, size: int, rng: np.random.Generator) -> None:
-        """Ask the kernel for the pictures that :meth:`batch` will draw with such a generator.
-
-        They are read while the batch before is computed: the set may be larger than memory.
-        """
-        for shard, within in self._places(self._draw(size, rng)):
-            images = self._images[shard]
-            frame = images[0].nbytes
-            with open(images.filename, 'rb') as file:
-                os.posix_fadvise(file.fileno(), images.offset + frame * within, frame,
-                                 os.POSIX_FADV_WILLNEED)
+        return np.stack([self._shards[s][i] for s, i in zip(
+            shards.tolist(), (indices - self._starts[shards]).tolist())])
 
     def _draw(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
         own = rng.random(size) < (2 / 3 if self._first < len(self) else 0.0)

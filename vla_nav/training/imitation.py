@@ -118,8 +118,8 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
         while step < config.last:
             for group in optimizer.param_groups:
                 group['lr'] = learning_rate(step, config)
-            frames.expect(config.batch, _random(config, step + 1, rank))
-            batch = frames.batch(config.batch, _random(config, step, rank))
+            rng = np.random.default_rng([config.seed, step, rank])
+            batch = frames.batch(config.batch, rng)
             encoded = encode_fast(model, batch.image, batch.features)
             chunk, arrive = model.head(encoded.feature,
                                        torch.zeros(config.batch, model.config.memory))
@@ -141,10 +141,6 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
                       flush=True)
     distributed.barrier()
     distributed.destroy_process_group()
-
-
-def _random(config: ImitationConfig, step: int, rank: int) -> np.random.Generator:
-    return np.random.default_rng([config.seed, step, rank])
 
 
 def encode_fast(model: CompactPolicy, image: Tensor, features: Tensor) -> Encoded:

@@ -30,6 +30,7 @@ from vla_nav.simulation.scenario import (
 )
 from vla_nav.simulation.world import World
 from vla_nav.spaces import OMNI_3D
+from vla_nav.training.pictures import save_pictures
 
 IMAGE_HEIGHT, IMAGE_WIDTH = 96, 128
 CHUNK = 8
@@ -64,9 +65,10 @@ class Rollouts:
         return (directory / f'{name}.{fields(Rollouts)[-1].name}.npy').exists()
 
     def save(self, directory: Path, name: str) -> None:
-        """Write one .npy file a field; they are memory-mapped when they are read."""
+        """Write one .npy file a field, but the pictures by :func:`save_pictures`."""
         directory.mkdir(parents=True, exist_ok=True)
-        for f in fields(self):
+        save_pictures(directory / name, self.images)
+        for f in fields(self)[1:]:
             array = np.asarray(getattr(self, f.name))
             if array.dtype == np.float64:
                 array = array.astype(np.float32)

@@ -18,6 +18,7 @@ from vla_nav.training.family.partition import partition
 from vla_nav.training.family.problems import TrainingError
 from vla_nav.training.family.recordings import read_recordings
 from vla_nav.training.family.simulated import intent_of, wording, write_recordings
+from vla_nav.training.pictures import save_pictures
 
 INTENTS = (Intent('left', 'cup', 'red'), Intent('right', 'ball', 'blue'))
 
@@ -36,11 +37,11 @@ def rollouts(folder: Path, drives: int = 9) -> Path:
     rows = [(seed, INTENTS) for seed in range(drives) for _ in range(6)]
     count = len(rows)
     fields = {
-        'images': rng.integers(0, 255, (count, 24, 32, 3), np.uint8),
         'chunks': rng.uniform(-1, 1, (count, 2, 8, 3)).astype(np.float32),
         'features': np.stack([np.stack([i.features() for i in intents]) for _, intents in rows]),
         'episode': np.array([seed for seed, _ in rows]), 'family': np.zeros(count, np.int64),
         'arrived': (np.arange(count) % 6 == 5)[:, None] * np.float32([1, 0])}
+    save_pictures(folder / '0000000', list(rng.integers(0, 255, (count, 24, 32, 3), np.uint8)))
     for name, values in fields.items():
         np.save(folder / f'0000000.{name}.npy', values)
     return folder

@@ -19,6 +19,7 @@ from vla_nav.language.intent import COLOURS, KINDS, SIDES, Intent
 from vla_nav.policies.instructions import Reads
 from vla_nav.simulation.scenario import FAMILIES
 from vla_nav.spaces import OMNI_3D
+from vla_nav.training.pictures import Pictures
 
 _STEP_NS = 100_000_000
 # Small pictures lose little at this quality, and a tenth of the bytes remains.
@@ -80,7 +81,7 @@ def wording(intent: Intent, reader: Reads, rng: np.random.Generator) -> str:
 def _write_shard(shard: Path, target: Path, reader: Reads, note: Callable[[], None]) -> None:
     def field(name: str) -> Any:
         return np.load(f'{shard}.{name}.npy', mmap_mode='r')
-    images, chunks, features = field('images'), field('chunks'), field('features')
+    images, chunks, features = Pictures(shard), field('chunks'), field('features')
     arrived = field('arrived')
     episodes, families = np.asarray(field('episode')), field('family')
     for seed in dict.fromkeys(episodes.tolist()):
@@ -93,7 +94,8 @@ def _write_shard(shard: Path, target: Path, reader: Reads, note: Callable[[], No
         family = FAMILIES[int(families[rows[0]])]
         driven, other = f'{seed:07d}_driven', f'{seed:07d}_other'
         write_episode(EpisodeRef(target, driven), Episode(
-            images=JpegPictures([_encoded(images[row]) for row in rows]), actions=actions[0],
+            images=JpegPictures([_encoded(images[row]) for row in rows.tolist()]),
+            actions=actions[0],
             # Apart in time, so that no two drives seem to be of one moment.
             stamps_ns=(seed * 1000 + 1 + np.arange(len(rows))) * _STEP_NS,
             instruction=wording(intents[0], reader, rng), embodiment='simulated',
