@@ -7,6 +7,8 @@ learn its scenes by heart, if the second form of each and dropout did not hinder
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import cv2
@@ -78,16 +80,24 @@ def _encode(model: CompactPolicy, frames: Frames, mirror_light: NDArray[np.float
     """Return features float16 [N, F]; mirrored, under a light [N, 3, 4], where one is given."""
     model.eval()
     out = torch.empty(len(frames), model.config.feature, dtype=torch.float16)
-    with torch.inference_mode():
-        for start in track(range(0, len(frames), size), 'encoding'):
-            indices = np.arange(start, min(start + size, len(frames)))
-            images, text = frames.images(indices), frames.fields['features'][indices, 0]
-            if mirror_light is not None:
-                for image, light in zip(images, mirror_light[indices]):
-                    cv2.transform(image[:, ::-1].copy(), light, dst=image)
-                text = text[:, MIRROR_TEXT]
-            out[start:start + size] = encode_fast(
-                model, torch.from_numpy(images), torch.from_numpy(text)).feature.half()
+
+    @torch.inference_mode()
+    def encode(start: int) -> None:
+        indices = np.arange(start, min(start + size, len(frames)))
+        images, text = frames.images(indices), frames.fields['features'][indices, 0]
+        if mirror_light is not None:
+            for image, light in zip(images, mirror_light[indices]):
+                cv2.transform(image[:, ::-1].copy(), light, dst=image)
+            text = text[:, MIRROR_TEXT]
+        out[start:start + size] = encode_fast(
+            model, torch.from_numpy(images), torch.from_numpy(text)).feature.half()
+
+    # Pictures a core, not cores a picture: unpacking takes as long as encoding.
+    starts = range(0, len(frames), size)
+    with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads,
+                            initargs=(1,)) as pool:
+        for _ in track(pool.map(encode, starts), 'encoding', len(starts)):
+            pass
     return out
 
 
