@@ -48,7 +48,7 @@ class Recipe:
     expert_steps: int = 2000
     rounds: tuple[Round, ...] = (
         Round(400, 1500), Round(400, 1500), Round(500, 2000, 1500), Round(500, 2000, 1500),
-        Round(500, 3500, 1500, 3000), Round(1500, 8000, 4000, 5000))
+        Round(500, 3500, 1500, 3000), Round(3000, 8000, 4000, 4000))
     memory_steps: int = 4000
     seed: int = 0
     workers: int = 2
