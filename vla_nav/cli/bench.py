@@ -102,6 +102,41 @@ def safety(
     _end(result, as_json)
 
 
+@app.command()
+def policy(
+    policy: Annotated[list[str] | None, typer.Option(
+        help='A bundle; may be repeated.  [default: models/compact]')] = None,
+    runtime: Annotated[list[str] | None, typer.Option(
+        help='onnx, openvino, eager, compile or torchscript; may be repeated.  [default: all that '
+             'the bundle takes]')] = None,
+    steps: Annotated[int, typer.Option(min=2, help='Steps to measure of each.')] = 300,
+    warm_up: Annotated[int, typer.Option(min=1, help='Steps before.')] = 30,
+    threads: Annotated[int, typer.Option(min=1, help='CPU threads of a network.')] = 1,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Time of a step on each runtime, interleaved, beside the least that this machine can take.
+
+    From a 1280x720 JPEG to velocities, without ROS; with memory and start-up of a fresh process.
+    """
+    from vla_nav.evaluation import bench_policy
+    chosen = bench_policy.subjects(policy or ['models/compact'], runtime or [])
+    result = _measure('policy', lambda progress: bench_policy.measure(
+        chosen, steps, warm_up, threads, progress), out)
+    if out is not None:
+        from vla_nav.evaluation.bench_plot import plot
+        (out / 'policy.png').write_bytes(plot(result))
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    from vla_nav.evaluation.bench_table import COLUMNS, cells
+    table = Table(*COLUMNS, title=f'{result["picture"]}, {threads} threads, ms')
+    for label, row in result['subjects'].items():
+        table.add_row(*cells(label, row))
+    _OUT.print(table)
+    for label, problem in result['not_measured'].items():
+        _OUT.print(f'{label}: not measured: {problem}', markup=False, highlight=False)
+
+
 def _measure(name: str, run: Callable[[Callable[[int, int], None]], dict[str, Any]],
              out: Path | None) -> dict[str, Any]:
     with Progress(console=_ERR) as bar:

@@ -1,4 +1,4 @@
-"""The gate that every export passes before it may be used: is it what its source is?"""
+"""The gate that every export passes before it may be used: that it is what its source is."""
 
 from __future__ import annotations
 

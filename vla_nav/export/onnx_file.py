@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import nn
 
 from vla_nav.policies.family_steps import TextStep
+from vla_nav.policies.torch_graph import tracing
 from vla_nav.policies.traceable import Traceable
 from vla_nav.runtimes.bundle import BundleConfig
 from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, describe
@@ -20,6 +24,7 @@ from vla_nav.training.graph import OPSET
 ONE_FILE_BYTES = 2_000_000_000
 # Smaller layers cost nothing in floating point, and what they give steers all others.
 _MIN_WEIGHT = 4096
+_MIN_HALVED = 512
 _BLOCK = 32  # weights that share a scale, where only weights are quantised
 
 
@@ -33,6 +38,8 @@ def save_onnx(network: Traceable, config: BundleConfig, path: Path,
     if config.export.precision == 'int8':
         _quantise(network, path, calibration)
     model = onnx.load(path)
+    if config.export.precision == 'int8':
+        _halve(model.graph)
     if config.export.precision == 'fp16':
         from onnxruntime.transformers.float16 import convert_float_to_float16
         model = convert_float_to_float16(model, keep_io_types=True)
@@ -48,7 +55,7 @@ def save_text(text: TextStep, path: Path) -> None:
 
 def _export(module: nn.Module, example: tuple[Any, ...], path: Path, inputs: list[str],
             outputs: list[str]) -> None:
-    with torch.inference_mode():
+    with tracing():
         torch.onnx.export(module, example, str(path), opset_version=OPSET, dynamo=False,
                           input_names=inputs, output_names=outputs)
 
@@ -86,6 +93,8 @@ def _quantise(network: Traceable, path: Path, calibration: Sequence[Arrays]) -> 
     from onnxruntime.quantization import matmul_nbits_quantizer, shape_inference
     prepared = path.with_suffix('.prepared.onnx')
     if network.text is not None:
+        # It tells of every node that it leaves alone.
+        logging.getLogger(matmul_nbits_quantizer.__name__).setLevel(logging.WARNING)
         quantizer = matmul_nbits_quantizer.MatMulNBitsQuantizer(
             onnx.load(path), bits=8, block_size=_BLOCK, is_symmetric=True)
         quantizer.process()
@@ -121,6 +130,19 @@ def _static(source: Path, path: Path, calibration: Sequence[Arrays]) -> None:
         # Seven bits a weight: processors without VNNI add two products in 16 bits, and what is
         # proved equal here must not saturate there.
         reduce_range=True)
+
+
+def _halve(graph: Any) -> None:
+    """Store what is left in fp32 and large in half precision, widened where it is loaded."""
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _MIN_HALVED:
+            continue
+        narrow = f'{tensor.name}_half'
+        graph.node.insert(0, onnx.helper.make_node('Cast', [narrow], [tensor.name],
+                                                   to=onnx.TensorProto.FLOAT))
+        graph.initializer.remove(tensor)
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), narrow))
 
 
 def _heavy(model: Any) -> list[str]:

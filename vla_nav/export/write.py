@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from vla_nav.contracts import PolicyError
 from vla_nav.export import gate
@@ -26,7 +25,7 @@ from vla_nav.export.drives import (
 )
 from vla_nav.export.onnx_file import data_of, save_onnx, save_text
 from vla_nav.export.openvino_file import save_openvino
-from vla_nav.policies.torch_graph import eager, save_script
+from vla_nav.policies.torch_graph import as_policy, eager, save_script
 from vla_nav.policies.traceable import Traceable, load_traceable
 from vla_nav.runtimes import load_policy, open_graph
 from vla_nav.runtimes.bundle import (
@@ -166,7 +165,7 @@ def _prove(network: Traceable, config: BundleConfig, work: Path, order: Order,
         gate.check_bound(order.precision, differences)
         return {'max_abs_difference': differences, 'inputs': gate.RUNS * gate.STEPS,
                 'steps': gate.STEPS}
-    source = _Source(network)
+    source = as_policy(network, 'eager', 'cpu')
     exported = load_policy(work, 'cpu')
     assert isinstance(exported, GraphPolicy)
     differences = gate.parity(pair, _pictures(network, source, exported))
@@ -185,23 +184,6 @@ def _prove(network: Traceable, config: BundleConfig, work: Path, order: Order,
         say('comparing drives in closed loop')
         found['closed_loop'] = gate.closed_loop(policies, order.episodes)
     return found
-
-
-class _Source(GraphPolicy):
-    """The source as a policy; what depends on the text comes from the source too."""
-
-    def __init__(self, network: Traceable) -> None:
-        self._network = network
-        super().__init__(network.config, network.directory, eager(network, 'cpu'))
-
-    def _told_by(self, text: str, reading: Any) -> Arrays:
-        told = super()._told_by(text, reading)
-        reads = self._network.text
-        if reads is not None:
-            with torch.inference_mode():
-                told |= {name: value.numpy() for name, value in zip(
-                    reads.outputs, reads(*reads.tokens(text)))}
-        return told
 
 
 def _pictures(network: Traceable, source: GraphPolicy, exported: GraphPolicy) -> gate.Tell:

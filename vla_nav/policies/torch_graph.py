@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from vla_nav.contracts import PolicyError
 from vla_nav.policies.device import torch_device
+from vla_nav.policies.family_steps import TextStep
 from vla_nav.policies.traceable import Traceable
 from vla_nav.runtimes.bundle import BundleConfig, check_file
 from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes, describe
+from vla_nav.runtimes.graph_policy import GraphPolicy
 
 # The profiling executor of TorchScript settles in its second and third run.
 _WARM_UP = 3
@@ -62,6 +69,30 @@ def script(network: Traceable, provider: str = 'auto', threads: int = 1) -> Torc
     return _warm(_graph(_optimised(trace(network, device)), network, device), network)
 
 
+FROM_WEIGHTS = {'eager': eager, 'compile': compiled, 'torchscript': script}
+
+
+def as_policy(network: Traceable, runtime: str = 'eager', provider: str = 'auto',
+              threads: int = 1) -> GraphPolicy:
+    """Return a network as a policy, on one of :data:`FROM_WEIGHTS`."""
+    text = None if network.text is None else _Reader(network.text)
+    return GraphPolicy(network.config, network.directory,
+                       FROM_WEIGHTS[runtime](network, provider, threads), threads, text)
+
+
+class _Reader:
+    def __init__(self, text: TextStep) -> None:
+        self._text = text
+
+    def read(self, text: str) -> Arrays:
+        if text not in self._text.ids:
+            raise PolicyError(f'there are no tokens for {text!r}')
+        with torch.inference_mode():
+            out = self._text(*self._text.tokens(text))
+        return {name: value.float().cpu().numpy()
+                for name, value in zip(self._text.outputs, out)}
+
+
 def load_script(directory: Path, config: BundleConfig, provider: str = 'auto',
                 threads: int = 1) -> TorchGraph:
     """Load an exported TorchScript file and optimise it; raise PolicyError."""
@@ -83,21 +114,51 @@ def load_script(directory: Path, config: BundleConfig, provider: str = 'auto',
 def save_script(network: Traceable, config: BundleConfig, path: Path) -> None:
     """Trace the network in the precision that ``config`` asks for, and write it."""
     assert config.export is not None
-    dtype = {'fp32': None, 'fp16': torch.float16, 'bf16': torch.bfloat16}[config.export.precision]
-    traced = trace(network, dtype=dtype)
+    precision = config.export.precision
+    if precision == 'fp16':
+        network = replace(network, module=_half_stored(network.module))
+    traced = trace(network, dtype=torch.bfloat16 if precision == 'bf16' else None)
     graph = _graph(traced, network, 'cpu')
     torch.jit.save(traced, str(path), _extra_files={
         METADATA: describe(config),
         _INTERFACE: json.dumps({'inputs': graph.inputs, 'outputs': graph.outputs})})
 
 
+@contextmanager
+def tracing() -> Iterator[None]:
+    """Let modules run as they are written: fused attention is an operator of PyTorch alone."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
 def trace(network: Traceable, device: str = 'cpu', dtype: torch.dtype | None = None) -> Any:
     """Return the traced module; ``dtype`` is what convolutions and products compute in."""
     module = network.module.to(device).eval()
     example = tuple(value.to(device) for value in network.inputs.values())
-    with torch.inference_mode(), torch.autocast(device, dtype, dtype is not None,
-                                                cache_enabled=False):
+    with tracing(), torch.autocast(device, dtype, dtype is not None, cache_enabled=False):
         return torch.jit.trace(module, example, check_trace=False)
+
+
+class _Widen(nn.Module):
+    def forward(self, value: Tensor) -> Tensor:
+        return value.float()
+
+
+def _half_stored(module: nn.Module) -> nn.Module:
+    """Return a copy that keeps its weights in half precision and widens them before use."""
+    copied = copy.deepcopy(module)
+    for part in list(copied.modules()):
+        if isinstance(part, nn.RNNBase):
+            continue  # keeps a list of its weights that nothing can come between
+        for name, value in list(part.named_parameters(recurse=False)):
+            setattr(part, name, nn.Parameter(value.detach().half(), requires_grad=False))
+            parametrize.register_parametrization(part, name, _Widen(), unsafe=True)
+    return copied
 
 
 def _optimised(module: Any) -> Any:

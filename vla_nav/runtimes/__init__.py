@@ -51,8 +51,9 @@ def load_policy(path: str | Path, provider: str = 'auto', threads: int = 1,
             raise PolicyError(f'{bundle / CONFIG_NAME}: has no exported graph for {runtime}; '
                               f'`vla-nav export --policy {bundle} --to {runtime} --out DIR` '
                               'makes one')
-        graph, config = _from_weights(bundle, provider, threads, runtime)
-        return GraphPolicy(config, bundle, graph, threads)
+        network = _torch('traceable', bundle).load_traceable(bundle)
+        torch_side = _torch('torch_graph', bundle)
+        return torch_side.as_policy(network, runtime, provider, threads)  # type: ignore
     if config.export is not None and config.export.part == 'head':
         raise PolicyError(f'{bundle / CONFIG_NAME}: export.part is head: it takes features, not '
                           'pictures, and drives nothing by itself; export with --part full')
@@ -70,22 +71,15 @@ def open_graph(bundle: Path, config: BundleConfig, provider: str = 'auto', threa
         torch_side = _torch('torch_graph', bundle)
         return torch_side.load_script(bundle, config, provider, threads)  # type: ignore
     if runtime in _FROM_WEIGHTS:
-        return _from_weights(bundle, provider, threads, runtime)[0]
+        network = _torch('traceable', bundle).load_traceable(bundle)
+        build = _torch('torch_graph', bundle).FROM_WEIGHTS[runtime]
+        return build(network, provider, threads)  # type: ignore
     if runtime == 'openvino' and config.target in ('openvino', 'onnx'):
         return OpenVinoGraph(bundle, config, threads)
     if runtime != config.target:
         raise PolicyError(f'{bundle / CONFIG_NAME}: export.target is {config.target}, which '
                           f'{runtime} does not run; export the bundle to {runtime}')
     return OnnxGraph(bundle, config, provider, threads)
-
-
-def _from_weights(bundle: Path, provider: str, threads: int,
-                  runtime: str) -> tuple[Graph, BundleConfig]:
-    network = _torch('traceable', bundle).load_traceable(bundle)
-    build: Any = getattr(_torch('torch_graph', bundle),
-                         {'eager': 'eager', 'compile': 'compiled', 'torchscript': 'script'}[
-                             runtime])
-    return build(network, provider, threads), network.config
 
 
 def _torch(module: str, bundle: Path) -> Any:

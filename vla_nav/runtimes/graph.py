@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from vla_nav.contracts import PolicyError
@@ -16,7 +15,15 @@ from vla_nav.runtimes.bundle import BundleConfig
 Arrays = dict[str, NDArray[Any]]
 Shapes = dict[str, Sequence[int | str | None]]
 OUTPUTS = ('actions', 'arrived', 'next_state')
+_USUAL = {'image', 'instruction', 'state'}
 METADATA = 'vla_nav'  # the key under which a graph's file keeps what it is
+
+
+class Reads(Protocol):
+    """What a language backbone makes of an instruction."""
+
+    def read(self, text: str) -> Arrays:
+        """Return the graph's inputs that depend on the text alone; raise PolicyError."""
 
 
 class Graph(Protocol):
@@ -61,16 +68,12 @@ def check_graph(graph: Graph, config: BundleConfig) -> None:
     wanted: Shapes = {'state': [1, config.state_size]}
     if config.export is None or config.export.part == 'full':
         wanted['image'] = [1, config.image.height, config.image.width, 3]
-    if config.files.instruction is not None and config.files.text is None:
-        wanted['instruction'] = [1, FEATURE_SIZE]
+        # Other inputs stand for a text that a backbone has read.
+        if config.files.instruction is not None and not set(graph.inputs) - _USUAL:
+            wanted['instruction'] = [1, FEATURE_SIZE]
     _compare(graph.source, wanted, graph.inputs)
     _compare(graph.source, {'actions': actions, 'arrived': [1, 1],
                             'next_state': [1, config.state_size]}, graph.outputs)
-
-
-def zeros(graph: Graph, name: str) -> NDArray[np.float32]:
-    """Return zeros of the shape of an input."""
-    return np.zeros([int(size or 1) for size in graph.inputs[name]], np.float32)
 
 
 def _export_of(metadata: str) -> Mapping[str, Any] | None:

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from vla_nav.language.intent import FEATURE_SIZE
 from vla_nav.language.reader import Reading
 from vla_nav.runtimes.bundle import BundleConfig
-from vla_nav.runtimes.graph import Arrays, Graph, check_graph
+from vla_nav.runtimes.graph import Arrays, Graph, Reads, check_graph
 from vla_nav.runtimes.stepping import Step, SteppingPolicy
-from vla_nav.runtimes.text import TextGraph
 
 
 class GraphPolicy(SteppingPolicy):
     """A :class:`vla_nav.contracts.Policy` around a graph of whatever runtime."""
 
     def __init__(self, config: BundleConfig, directory: Path, graph: Graph,
-                 threads: int = 1, text: TextGraph | None = None) -> None:
+                 threads: int = 1, text: Reads | None = None) -> None:
         """Take a loaded graph; raise PolicyError where it does not fit ``config``."""
         check_graph(graph, config)
         self._graph, self._text = graph, text

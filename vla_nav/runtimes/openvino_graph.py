@@ -9,6 +9,9 @@ from vla_nav.contracts import PolicyError
 from vla_nav.runtimes.bundle import BundleConfig, check_file
 from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes
 
+# Where OpenVINO's own file keeps it, and where that of an ONNX file is put.
+_PLACES = ([METADATA], ['framework', METADATA])
+
 
 class OpenVinoGraph:
     """A graph that OpenVINO runs on a processor."""
@@ -31,8 +34,8 @@ class OpenVinoGraph:
             raise PolicyError(f'{path}: OpenVINO {openvino.__version__} cannot load it: '
                               f'{error}; export the bundle again') from error
         self.inputs, self.outputs = _shapes(model.inputs), _shapes(model.outputs)
-        self.metadata = (str(model.get_rt_info(METADATA).value)
-                         if model.has_rt_info(METADATA) else '')
+        self.metadata = next((str(model.get_rt_info(place).value) for place in _PLACES
+                              if model.has_rt_info(place)), '')
         self._request = compiled.create_infer_request()
 
     inputs: Shapes

@@ -1,0 +1,213 @@
+"""An exported bundle is what its source is, or there is none."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import bundles
+import numpy as np
+import pytest
+import torch
+
+from vla_nav.contracts import Frame, PolicyError
+from vla_nav.episodes.schema import Episode
+from vla_nav.export import drives, gate, write
+from vla_nav.export.write import Order, export
+from vla_nav.policies.config import load_preset
+from vla_nav.policies.family import FamilyPolicy
+from vla_nav.policies.save import write_family_bundle
+from vla_nav.runtimes import load_policy, open_graph
+from vla_nav.runtimes.bundle import BundleFile, load_config
+
+SENTENCE = 'pass the box on its left and stop at the red ball'
+SMALL = ['head.hidden=64', 'head.layers=2', 'fusion.size=64', 'action.chunk=4',
+         'head.predictor=[64]', 'backbone.height=32', 'backbone.width=48',
+         'backbone.small_conv.feature=64']
+TARGETS = ('onnx', 'torchscript', 'openvino')
+
+
+def write_source(folder: Path, break_it: bool = False) -> Path:
+    bundles.write_bundle(folder / 'other')
+    torch.manual_seed(0)
+    policy = FamilyPolicy(load_preset('hybrid_small', SMALL)).eval()
+    if break_it:
+        with torch.no_grad():
+            policy.predictor.layers[-1].bias.fill_(float('nan'))
+    write_family_bundle(policy, folder / 'other' / 'instruction.onnx', folder / 'source',
+                        training={})
+    return folder / 'source'
+
+
+@pytest.fixture(scope='module')
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_source(tmp_path_factory.mktemp('family'))
+
+
+@pytest.fixture(scope='module')
+def exported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return an export to each target."""
+    folder = tmp_path_factory.mktemp('exported')
+    for target in TARGETS:
+        export(source, folder / target, Order(target, drives=0, episodes=0))
+    return {target: folder / target for target in TARGETS}
+
+
+def frames(count: int) -> list[Frame]:
+    rng = np.random.default_rng(0)
+    return [Frame(rng.integers(0, 256, (32, 48, 3), np.uint8), i * bundles.STEP_NS)
+            for i in range(count)]
+
+
+def driven(path: Path, **options: str) -> np.ndarray:
+    policy = load_policy(path, 'cpu', **options)
+    policy.set_instruction(SENTENCE)
+    return np.stack([policy.act(frame).velocities for frame in frames(4)])
+
+
+@pytest.mark.parametrize('target', TARGETS)
+def test_an_export_drives_as_its_source(source: Path, exported: dict[str, Path],
+                                        target: str) -> None:
+    np.testing.assert_allclose(driven(exported[target]), driven(source), atol=1e-4)
+    made = load_config(exported[target]).export
+    assert made is not None and made.target == target
+    assert made.source_sha256 == BundleFile.of(source / 'model.safetensors').sha256
+    assert made.parity['inputs'] >= 100 and made.parity['steps'] >= 20
+    assert 0 < max(made.parity['max_abs_difference'].values()) <= 1e-4
+    assert target in (exported[target] / 'README.md').read_text()
+
+
+@pytest.mark.parametrize('runtime', ['torchscript', 'openvino'])
+def test_one_bundle_runs_on_several_runtimes(source: Path, exported: dict[str, Path],
+                                             runtime: str) -> None:
+    bundle = source if runtime == 'torchscript' else exported['onnx']
+    np.testing.assert_allclose(driven(bundle, runtime=runtime), driven(source), atol=1e-4)
+
+
+@pytest.mark.parametrize(('target', 'runtime', 'says'), [
+    ('torchscript', 'onnx', 'onnx does not run'), ('onnx', 'torchscript', 'without weights'),
+    ('openvino', 'onnx', 'onnx does not run'), ('onnx', 'tflite', 'unknown runtime')])
+def test_a_runtime_that_a_bundle_is_not_for_is_refused(exported: dict[str, Path], target: str,
+                                                       runtime: str, says: str) -> None:
+    with pytest.raises(PolicyError, match=says):
+        load_policy(exported[target], 'cpu', runtime=runtime)
+
+
+def test_a_family_bundle_needs_no_torch_once_exported(exported: dict[str, Path]) -> None:
+    check = ('import sys\n'
+             "sys.modules.update(dict.fromkeys(['torch', 'transformers', 'onnx']))\n"
+             'import numpy as np\n'
+             'from vla_nav.contracts import Frame\n'
+             'from vla_nav.runtimes import load_policy\n'
+             f'policy = load_policy({str(exported["onnx"])!r})\n'
+             f'policy.set_instruction({SENTENCE!r})\n'
+             'policy.act(Frame(np.zeros((32, 48, 3), np.uint8), 0))\n')
+    subprocess.run([sys.executable, '-c', check], check=True, timeout=120,
+                   cwd=Path(__file__).parents[2])
+
+
+def test_a_head_alone_takes_features_and_drives_nothing(source: Path, tmp_path: Path) -> None:
+    export(source, tmp_path / 'head', Order('onnx', part='head'))
+    with pytest.raises(PolicyError, match=r'export\.part is head'):
+        load_policy(tmp_path / 'head')
+    graph = open_graph(tmp_path / 'head', load_config(tmp_path / 'head'), 'cpu')
+    assert set(graph.inputs) == {'features', 'state'}
+
+
+def test_what_is_not_equal_leaves_nothing(source: Path, tmp_path: Path,
+                                          monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(gate.BOUNDS, 'fp32', 0.0)
+    with pytest.raises(gate.NotEqual, match='bound of fp32 is'):
+        export(source, tmp_path / 'out', Order('onnx', drives=0, episodes=0))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nan_weights_are_not_exported(tmp_path: Path) -> None:
+    broken = write_source(tmp_path / 'broken', break_it=True)
+    with pytest.raises(gate.NotEqual, match='actions is not finite'):
+        export(broken, tmp_path / 'out', Order('onnx', drives=0, episodes=0))
+    assert not (tmp_path / 'out').exists()
+
+
+def test_nothing_is_overwritten(source: Path, tmp_path: Path) -> None:
+    (tmp_path / 'note.txt').write_text('mine')
+    with pytest.raises(PolicyError, match='overwrites nothing'):
+        export(source, tmp_path, Order('onnx'))
+    assert [path.name for path in tmp_path.iterdir()] == ['note.txt']
+
+
+@pytest.mark.parametrize('order', [
+    Order('onnx', 'bf16'), Order('torchscript', 'int8'), Order('onnx', 'int8', 'head')])
+def test_what_cannot_be_is_refused_with_the_reason(source: Path, tmp_path: Path,
+                                                   order: Order) -> None:
+    with pytest.raises(PolicyError, match='choose another precision or target'):
+        export(source, tmp_path / 'out', order)
+
+
+@pytest.mark.parametrize(('target', 'name'), [
+    ('onnx', 'policy.onnx'), ('torchscript', 'policy.pt'), ('openvino', 'policy.xml'),
+    ('openvino', 'policy.bin')])
+@pytest.mark.parametrize('told', [False, True])
+def test_a_truncated_file_is_refused(exported: dict[str, Path], tmp_path: Path, target: str,
+                                     name: str, told: bool) -> None:
+    """``told``: the checksum in config.json is that of the truncated file."""
+    for file in exported[target].iterdir():
+        data = file.read_bytes()
+        (tmp_path / file.name).write_bytes(data[:len(data) // 2] if file.name == name else data)
+    if told:
+        config = json.loads((tmp_path / 'config.json').read_text())
+        key = 'weights' if name == 'policy.bin' else 'policy'
+        config['files'][key] = BundleFile.of(tmp_path / name).model_dump()
+        (tmp_path / 'config.json').write_text(json.dumps(config))
+    with pytest.raises(PolicyError, match='cannot load it' if told else 'sha256 is'):
+        load_policy(tmp_path, 'cpu')
+
+
+@pytest.mark.parametrize('target', TARGETS)
+def test_a_graph_of_another_source_is_refused(exported: dict[str, Path], tmp_path: Path,
+                                              target: str) -> None:
+    for file in exported[target].iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    path = tmp_path / 'config.json'
+    config = json.loads(path.read_text())
+    config['export']['source_sha256'] = '0' * 64
+    path.write_text(json.dumps(config))
+    with pytest.raises(PolicyError, match='different exports'):
+        load_policy(tmp_path, 'cpu')
+
+
+def _drives(source: Path, shift: float) -> list[Episode]:
+    """Return a drive whose labels are what the source does, ``shift`` aside."""
+    space = load_config_space(source)
+    images = [frame.image for frame in frames(24)]
+    policy = load_policy(source, 'cpu')
+    blank = Episode(images, np.zeros((24, space), np.float32), None, SENTENCE)
+    return [Episode(images, drives.follow(policy, blank) + np.float32(shift), None, SENTENCE)]
+
+
+def load_config_space(source: Path) -> int:
+    return len(json.loads((source / 'config.json').read_text())['action_space']['names'])
+
+
+@pytest.mark.parametrize(('shift', 'kept'), [(0.2, True), (0.0, False)])
+def test_eight_bits_are_judged_by_their_error_on_drives(
+        source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: float,
+        kept: bool) -> None:
+    shown = _drives(source, shift)
+    for name in ('calibration_drives', 'validation_drives'):
+        monkeypatch.setattr(write, name, lambda *_: iter(shown))
+    order, out = Order('onnx', 'int8', drives=1, episodes=0), tmp_path / 'out'
+    if not kept:  # any error at all is more than 3 % of none
+        with pytest.raises(gate.NotEqual, match='worse'):
+            export(source, out, order)
+        assert not out.exists()
+        return
+    parity = export(source, out, order).export.parity
+    assert parity['mae_source'] == pytest.approx(shift, abs=0.01)
+    full = export(source, tmp_path / 'full', Order('onnx', drives=0, episodes=0))
+    assert full.export is not None
+    sizes = [(tmp_path / name / 'policy.onnx').stat().st_size for name in ('out', 'full')]
+    assert sizes[0] < 0.6 * sizes[1]
+    assert np.isfinite(driven(out)).all()

@@ -1,0 +1,35 @@
+"""The figures of ``vla-nav bench policy`` as a picture."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+_COLOURS = {'decode': '#9db4c0', 'network': '#2a6f97'}
+
+
+def plot(result: Mapping[str, Any]) -> bytes:
+    """Return a PNG: the median of each stage, the 99th percentile of the whole, the floor."""
+    rows = result['subjects']
+    figure = Figure(figsize=(8, 1.2 + 0.5 * len(rows)), layout='constrained')
+    axes = figure.subplots()
+    places = range(len(rows))
+    left = [0.0] * len(rows)
+    for stage, colour in _COLOURS.items():
+        widths = [row[f'{stage}_ms']['p50'] for row in rows.values()]
+        axes.barh(places, widths, left=left, color=colour, label=f'{stage}, median')
+        left = [a + b for a, b in zip(left, widths)]
+    axes.plot([row['total_ms']['p99'] for row in rows.values()], places, 'k|', markersize=12,
+              label='total, 99th percentile')
+    axes.plot([row['decode_ms']['p50'] + row['floor_ms'] for row in rows.values()], places, 'r|',
+              markersize=12, label='floor of the network')
+    axes.set(yticks=list(places), yticklabels=list(rows), xlabel='ms', xlim=(0, None))
+    axes.invert_yaxis()
+    axes.grid(axis='x', alpha=0.3)
+    figure.legend(loc='outside lower center', ncols=4, fontsize=8)
+    out = io.BytesIO()
+    figure.savefig(out, format='png', dpi=120)
+    return out.getvalue()

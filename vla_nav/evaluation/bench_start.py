@@ -1,0 +1,30 @@
+"""A process that loads a policy, acts once, and says when that was and what memory it took."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vla_nav.contracts import Frame
+from vla_nav.runtimes import load_policy
+from vla_nav.runtimes.bundle import read_bundle
+
+
+def main(bundle: str, runtime: str, threads: str, sentence: str) -> None:
+    """Print ``first_command_at`` (seconds of the system's clock) and ``peak_mb``."""
+    policy = load_policy(bundle, 'auto', int(threads), runtime)
+    phrases = getattr(read_bundle(Path(bundle)), 'phrases', ())
+    policy.set_instruction(phrases[0] if phrases else sentence)
+    policy.act(Frame(np.zeros((720, 1280, 3), np.uint8), 0))
+    now = time.time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({'first_command_at': now, 'peak_mb': peak}))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
