@@ -20,7 +20,9 @@ CELL = 16  # pixels a side of what becomes one token
 _FINE = 4  # pixels a side of a cell that can be pointed at
 _FINE_CHANNELS = 32
 _TEXT_TOKENS = 4  # about one for each slot of an instruction
-_POINTERS = 4  # queries that look at a place; the first two are taught goal and passage
+# Queries that look at a place; the first two are taught goal and passage. With three there are 56
+# tokens of a picture of 96 x 128: products of odd sizes take a fifth longer.
+_POINTERS = 3
 # What only a whole compact policy needs.
 _BEHIND_THE_ENCODER = ('memory', 'recall', 'decide', 'act', 'arrive', 'stage')
 

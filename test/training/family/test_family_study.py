@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -62,6 +63,7 @@ def test_each_drive_becomes_two_recordings_of_the_same_pictures(tmp_path):
     assert len(noted) == 9 and not lint(tmp_path / 'out')
     recordings = read_recordings([tmp_path / 'out'], OMNI_3D.names)
     driven, other = recordings[:2]
+    assert (driven.success, other.success) == (True, False)
     assert driven.pictures == other.pictures and driven.driven != other.driven
     assert {r.scenario for r in recordings} == {'plain_left', 'plain_right'}
     wanted = OMNI_3D.denormalise(np.load(source / '0000000.chunks.npy')[:6, 0, 0])
@@ -110,16 +112,28 @@ def test_a_study_goes_on_where_it_was_and_gives_a_table(tmp_path, monkeypatch):
         (out / 'summary.json').write_text(json.dumps(OFFLINE if 'offline' in words else LOOP))
         return SimpleNamespace(returncode=0)
     monkeypatch.setattr(study.subprocess, 'run', run)
-    monkeypatch.setattr(study, '_drives', lambda work, data, plan, compact: (
-        data.mkdir(parents=True), (data / 'complete').touch()))
+    for name in ('_drive', '_record'):
+        monkeypatch.setattr(study, name, lambda *arguments: None)
     said = []
-    with pytest.raises(TrainingError, match=r'failed: vla-nav train robovlms_small'):
+    with pytest.raises(TrainingError, match=r'failed: vla-nav train small robovlms_small'):
         study.run_study(tmp_path / 'work', study.QUICK, tmp_path, said.append)
     done = len(commands)
     broken.clear()
     page = study.run_study(tmp_path / 'work', study.QUICK, tmp_path, said.append)
-    assert commands[done][1] == 'robovlms_small'  # what was done is not done again
+    assert commands[done][2] == 'robovlms_small'  # what was done is not done again
     assert len(commands) - done == 2 + 4 * 4  # one training, the ensemble, four measured
     row = next(line for line in page.splitlines() if line.startswith('| hybrid_small'))
     assert '0.1000' in row and '0.333' in row and 'yes, **no**, yes' in row and '0.750' in row
     assert 'vla-nav evaluate closed-loop' in page and (tmp_path / 'work' / 'study.json').exists()
+    # Nobody is validated on what it learns from, and all learn from the same.
+    for words in commands[:3]:
+        frames, unseen = (words[words.index(f'--{name}') + 1] for name in ('frames', 'unseen'))
+        assert frames != unseen and (frames, unseen) == (
+            str(tmp_path / 'work' / 'drives'), str(tmp_path / 'work' / 'unseen'))
+
+
+def test_frames_that_are_not_there_are_named_before_anything_is_driven(tmp_path):
+    plan = replace(study.QUICK, frames=tmp_path / 'nothing')
+    with pytest.raises(TrainingError, match=r'no frames in .*nothing.*vla-nav train compact'):
+        study.run_study(tmp_path / 'work', plan, tmp_path)
+    assert not (tmp_path / 'work').exists()

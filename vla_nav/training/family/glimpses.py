@@ -81,7 +81,10 @@ class Glimpse(nn.Module):
 
 @dataclass(frozen=True)
 class GlimpseJob:
-    """What to learn from which folders of frames, the expert's own first, in which folder."""
+    """What to learn from which folders of frames, the expert's own first, in which folder.
+
+    ``before`` is the job that this one goes on from where it ended, or None.
+    """
 
     config: FamilyConfig
     frames: tuple[Path, ...]
@@ -90,6 +93,7 @@ class GlimpseJob:
     stretch: ImitationConfig
     workers: int = 2
     save_every: int = 500
+    before: GlimpseJob | None = None
 
     def signature(self) -> dict[str, Any]:
         """Return what a checkpoint must have been made with to go on from it."""
@@ -112,7 +116,7 @@ def fast() -> Iterator[None]:
 
 
 def learn_glimpses(job: GlimpseJob) -> None:
-    """Train to the end of the stretch, or go on to it; ``load_glimpses`` has the result."""
+    """Train to the end of the stretch, or go on to it; :func:`load_glimpses` has the result."""
     if not (job.folder / checkpoint.BEST).exists():
         # Or glibc gives each large tensor back to the kernel: half of the time of a step.
         os.environ.update(MALLOC_MMAP_MAX_='0', MALLOC_TRIM_THRESHOLD_=str(8 << 30),
@@ -140,6 +144,8 @@ def _work(rank: int, job: GlimpseJob, meeting: str) -> None:
     both = nn.ModuleDict({'model': model, 'average': average})
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-4)
     found = checkpoint.load(job.folder, both, optimizer, job.signature())
+    if found is None and job.before is not None:
+        found = checkpoint.load(job.before.folder, both, optimizer, job.before.signature())
     progress = found[0] if found else Progress()
     frames = Frames([*job.frames])
     with shown(f'{job.config.name}: frames') if rank == 0 else contextlib.nullcontext() as notes:
@@ -165,15 +171,13 @@ def _steps(job: GlimpseJob, rank: int, model: Glimpse, average: AveragedModel,
 
     A step's frames depend on seed, step and process alone, so that a resumed run repeats them.
     """
-    def random(step: int) -> np.random.Generator:
-        return np.random.default_rng([job.stretch.seed, step, rank])
     parameters, meter = [*model.parameters()], dict[str, float]()
     while progress.step < job.stretch.last:
         began = time.monotonic()
         for group in optimizer.param_groups:
             group['lr'] = learning_rate(progress.step, job.stretch)
-        frames.expect(job.stretch.batch, random(progress.step + 1))
-        parts = model.losses(frames.batch(job.stretch.batch, random(progress.step)))
+        rng = np.random.default_rng([job.stretch.seed, progress.step, rank])
+        parts = model.losses(frames.batch(job.stretch.batch, rng))
         optimizer.zero_grad()
         torch.stack([*parts.values()]).sum().backward()
         _average_gradients(parameters, job.workers)
@@ -183,7 +187,8 @@ def _steps(job: GlimpseJob, rank: int, model: Glimpse, average: AveragedModel,
         progress.step += 1
         progress.seconds += time.monotonic() - began
         for name, value in parts.items():
-            meter[name] = float(value) + 0.98 * (meter.get(name, float(value)) - float(value))
+            now = value.item()
+            meter[name] = now + 0.98 * (meter.get(name, now) - now)
         yield meter
 
 

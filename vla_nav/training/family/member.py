@@ -1,7 +1,8 @@
-"""A small member of the family from a folder of frames to a bundle: see, then remember.
+"""A small member of the family from a folder of frames to a bundle: see, drive, remember.
 
 The folder is what ``vla-nav train compact`` leaves in ``data``: the expert's drives, and the
-policy's own with what the expert would have done.
+compact policy's with what the expert would have done. A round of the member's own drives (DAgger:
+Ross, Gordon and Bagnell 2011, arXiv:1011.0686) shows it its own mistakes.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from vla_nav.training.card import peak_memory_gib
 from vla_nav.training.dataset import Frames
 from vla_nav.training.family import checkpoint
 from vla_nav.training.family.glimpses import GlimpseJob, learn_glimpses, load_glimpses
+from vla_nav.training.family.own_drives import drive_itself
 from vla_nav.training.family.problems import TrainingError
 from vla_nav.training.family.remember import encode, judge, learn_to_remember
 from vla_nav.training.family.result import CURVES, METRICS
@@ -45,9 +47,10 @@ Axes: {axes}; chunks of {chunk} steps of {step_ms} ms{shortened}; pictures {widt
 
     {command}
 
-{frames:,} frames, of the expert's drives and of others with the expert's labels. {steps:,} steps
-of {batch} single frames for backbones and fusion, which then stand still; {memory_steps:,} steps
-on sequences of their features for head and predictor, with gradients over {window} steps.
+{frames:,} frames, of the expert's drives and of others with the expert's labels; the last
+{own:,} drives were its own, after {before:,} steps. {steps:,} steps of {batch} single frames for
+backbones and fusion, which then stand still; {memory_steps:,} steps on sequences of their features
+for head and predictor, with gradients over {window} steps.
 {minutes} minutes on {workers} processes, {memory} GiB at most a process. Seed {seed}.
 
 ![Learning curves](curves.png)
@@ -63,14 +66,20 @@ speed cap.
 
 @dataclass(frozen=True)
 class MemberPlan:
-    """How long a member learns: to see from single frames, to remember from sequences."""
+    """How long a member learns: to see from single frames, to remember from sequences.
 
-    see: ImitationConfig = field(default_factory=lambda: ImitationConfig(0, 5000, decay=3500))
+    After ``see`` it drives ``own`` episodes, and goes on to ``mend``.
+    """
+
+    see: ImitationConfig = field(default_factory=lambda: ImitationConfig(0, 2800))
+    own: int = 300
+    mend: ImitationConfig = field(default_factory=lambda: ImitationConfig(2800, 4500, decay=1700))
     remember: MemoryConfig = field(default_factory=lambda: MemoryConfig(steps=3000))
     workers: int = 2
 
 
-QUICK = MemberPlan(ImitationConfig(0, 2, batch=8, warm_up=2, decay=1),
+QUICK = MemberPlan(ImitationConfig(0, 2, batch=8, warm_up=2), 2,
+                   ImitationConfig(2, 4, batch=8, warm_up=2, decay=2),
                    MemoryConfig(steps=2, batch=4, length=24), 1)
 
 
@@ -96,18 +105,23 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
     folders, unseen = frame_folders(frames), frame_folders(validation)
     data = Frames([*folders])
     config, shortened = _fitting(name, overrides, data)
-    count = len(data)
     del data
     work = out / 'training'
-    job = GlimpseJob(config, folders, unseen, work, plan.see, plan.workers)
+    job = GlimpseJob(config, folders, unseen, work / 'see', plan.see, plan.workers)
     learn_glimpses(job)
-    policy, _ = load_glimpses(work, config)
-    features = encode(work, config, folders, work / 'features', plan.workers)
+    if plan.own:
+        own = drive_itself(load_glimpses(job.folder, config)[1], work, plan.own, plan.workers)
+        folders = (*folders, own)
+        job = replace(job, frames=folders, folder=work / 'mend', stretch=plan.mend, before=job)
+        learn_glimpses(job)
+    count = len(Frames([*folders]))
+    policy, _ = load_glimpses(job.folder, config)
+    features = encode(job.folder, config, folders, work / 'features', plan.workers)
     torch.set_num_threads(plan.workers)
     with shown(f'{config.name}: sequences') as notes:
         memory = learn_to_remember(policy, features, plan.remember, notes)
-    found = judge(policy, encode(work, config, unseen, work / 'unseen', plan.workers))
-    glimpses = checkpoint.read_progress(work)
+    found = judge(policy, encode(job.folder, config, unseen, work / 'unseen', plan.workers))
+    glimpses = checkpoint.read_progress(job.folder)
     metrics = {
         'command': command, 'version': __version__, 'preset': config.name,
         'parameters': sum(p.numel() for p in policy.parameters()),
@@ -149,8 +163,8 @@ def _card(config: FamilyConfig, metrics: dict[str, Any], plan: MemberPlan,
         axes=', '.join(config.action.space.names), chunk=config.action.chunk,
         step_ms=round(config.action.step_s * 1e3), shortened=shortened,
         width=config.backbone.width, height=config.backbone.height,
-        command=metrics['command'] or '(from Python)', frames=metrics['frames'],
-        steps=plan.see.last, batch=plan.see.batch * plan.workers,
-        memory_steps=plan.remember.steps, window=config.window,
-        minutes=round(metrics['seconds'] / 60, 1), workers=plan.workers,
+        command=metrics['command'] or '(from Python)', frames=metrics['frames'], own=plan.own,
+        before=plan.see.last, steps=plan.mend.last if plan.own else plan.see.last,
+        batch=plan.see.batch * plan.workers, memory_steps=plan.remember.steps,
+        window=config.window, minutes=round(metrics['seconds'] / 60, 1), workers=plan.workers,
         memory=metrics['peak_memory_gib'], seed=plan.see.seed, **metrics['validation'])

@@ -1,0 +1,51 @@
+"""A member that has learned to see drives itself, and the expert says what would have been right.
+
+Its readout decides by single pictures, as the compact policy does in its first rounds: the
+memory comes last.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.training.collect import collect
+from vla_nav.training.family.glimpses import Glimpse
+from vla_nav.training.graph import export_graph
+
+# Neither compact's rounds nor the study's drives nor an evaluation use these seeds.
+_FIRST_SEED = 500_000
+
+
+class GlimpseDriver(nn.Module):
+    """A glimpse with its readout in the form of a policy; its memory of one number is idle."""
+
+    def __init__(self, glimpse: Glimpse) -> None:
+        """Share the glimpse's weights."""
+        super().__init__()
+        self.glimpse = glimpse
+
+    def forward(self, image: Tensor, instruction: Tensor,
+                state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run one step: (actions in [-1, 1], arrival probability, next state)."""
+        chunk, arrive, _ = self.glimpse.judge(self.glimpse(image, instruction)[0])
+        return chunk.clamp(-1.0, 1.0), torch.sigmoid(arrive), state * 1.0
+
+
+def drive_itself(glimpse: Glimpse, folder: Path, episodes: int, workers: int) -> Path:
+    """Let the glimpse drive and return the folder of labelled frames; what is there is kept."""
+    sizes, driver, frames = glimpse.sizes, folder / 'driver.onnx', folder / 'own'
+
+    def observe(_number: int, rng: np.random.Generator) -> dict[str, NDArray]:
+        return {'image': rng.integers(0, 256, (1, sizes.height, sizes.width, 3), np.uint8),
+                'instruction': rng.random((1, FEATURE_SIZE), np.float32)}
+    folder.mkdir(parents=True, exist_ok=True)
+    if not driver.exists():
+        export_graph(GlimpseDriver(glimpse), driver, observe, 1)
+    collect(frames, _FIRST_SEED, episodes, driver, workers)
+    return frames
