@@ -112,6 +112,8 @@ def policy(
     steps: Annotated[int, typer.Option(min=2, help='Steps to measure of each.')] = 300,
     warm_up: Annotated[int, typer.Option(min=1, help='Steps before.')] = 30,
     threads: Annotated[int, typer.Option(min=1, help='CPU threads of a network.')] = 1,
+    markdown: Annotated[bool, typer.Option('--markdown', help='Print the table for '
+                                           'docs/deployment.md.')] = False,
     as_json: _Json = False, out: _Out = None,
 ) -> None:
     """Time of a step on each runtime, interleaved, beside the least that this machine can take.
@@ -128,10 +130,13 @@ def policy(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    from vla_nav.evaluation.bench_table import COLUMNS, cells
-    table = Table(*COLUMNS, title=f'{result["picture"]}, {threads} threads, ms')
+    from vla_nav.evaluation import bench_table
+    if markdown:
+        print(bench_table.markdown(result), end='')
+        return
+    table = Table(*bench_table.COLUMNS, title=f'{result["picture"]}, {threads} threads, ms')
     for label, row in result['subjects'].items():
-        table.add_row(*cells(label, row))
+        table.add_row(*bench_table.cells(label, row))
     _OUT.print(table)
     for label, problem in result['not_measured'].items():
         _OUT.print(f'{label}: not measured: {problem}', markup=False, highlight=False)
