@@ -68,18 +68,20 @@ speed cap.
 class MemberPlan:
     """How long a member learns: to see from single frames, to remember from sequences.
 
-    After ``see`` it drives ``own`` episodes, and goes on to ``mend``.
+    After ``see`` it drives ``own`` episodes, and goes on to ``mend``. The sequences are of about
+    ``encoded`` frames at most.
     """
 
     see: ImitationConfig = field(default_factory=lambda: ImitationConfig(0, 2800))
     own: int = 300
     mend: ImitationConfig = field(default_factory=lambda: ImitationConfig(2800, 4500, decay=1700))
+    encoded: int = 200_000
     remember: MemoryConfig = field(default_factory=lambda: MemoryConfig(steps=3000))
     workers: int = 2
 
 
 QUICK = MemberPlan(ImitationConfig(0, 2, batch=8, warm_up=2), 2,
-                   ImitationConfig(2, 4, batch=8, warm_up=2, decay=2),
+                   ImitationConfig(2, 4, batch=8, warm_up=2, decay=2), 100,
                    MemoryConfig(steps=2, batch=4, length=24), 1)
 
 
@@ -115,12 +117,13 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
         job = replace(job, frames=folders, folder=work / 'mend', stretch=plan.mend, before=job)
         learn_glimpses(job)
     count = len(Frames([*folders]))
-    policy, _ = load_glimpses(job.folder, config)
-    features = encode(job.folder, config, folders, work / 'features', plan.workers)
+    policy, glimpse = load_glimpses(job.folder, config)
+    size = config.fusion.size
+    features = encode(glimpse, size, folders, work / 'features', plan.encoded)
     torch.set_num_threads(plan.workers)
     with shown(f'{config.name}: sequences') as notes:
         memory = learn_to_remember(policy, features, plan.remember, notes)
-    found = judge(policy, encode(job.folder, config, unseen, work / 'unseen', plan.workers))
+    found = judge(policy, encode(glimpse, size, unseen, work / 'unseen', plan.encoded))
     glimpses = checkpoint.read_progress(job.folder)
     metrics = {
         'command': command, 'version': __version__, 'preset': config.name,

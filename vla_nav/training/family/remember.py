@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,15 +10,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_nav.policies.compact import Encoded
-from vla_nav.policies.config import FamilyConfig
 from vla_nav.policies.family import FamilyPolicy
 from vla_nav.training.dataset import Frames
-from vla_nav.training.family.glimpses import Glimpse, load_glimpses
+from vla_nav.training.family.glimpses import Glimpse
 from vla_nav.training.family.trainer import Notes
 from vla_nav.training.imitation import chunk_error
 from vla_nav.training.memory import MemoryConfig, Sequences, encode_all
@@ -44,32 +43,47 @@ class _AsEncoder(nn.Module):
         return Encoded(fused, fused, fused)
 
 
-def encode(folder: Path, config: FamilyConfig, directories: Sequence[Path], out: Path,
-           workers: int) -> Sequences:
-    """Return the fused features of all frames, as seen and mirrored, kept in ``out``.
+class _Some:
+    """Whole episodes out of frames, every n-th, in the form in which frames are encoded."""
 
-    ``folder`` holds what :func:`learn_glimpses` left. Each directory becomes a file, so that
-    processes share the work, and one that was cut off goes on.
+    def __init__(self, frames: Frames, every: int) -> None:
+        episode = frames.fields['episode']
+        number = np.cumsum(np.diff(episode, prepend=-1) != 0) - 1
+        self._rows = np.flatnonzero(number % every == 0)
+        self._frames, self.searching = frames, frames.searching[self._rows]
+        self.fields = {name: values[self._rows] for name, values in frames.fields.items()}
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self._frames.images(self._rows[indices])
+
+
+def encode(glimpse: Glimpse, size: int, directories: Sequence[Path], out: Path,
+           limit: int) -> Sequences:
+    """Return fused features of size ``size``, as seen and mirrored, kept in ``out``.
+
+    Of more than ``limit`` frames only every n-th episode is taken. Each directory becomes a file,
+    so that what was cut off goes on.
     """
-    jobs = [(folder, config, directory, out / f'{number}_{directory.name}.safetensors')
-            for number, directory in enumerate(directories)]
-    with multiprocessing.get_context('spawn').Pool(workers) as pool:
-        # The expert's directory, the largest, is the first: the others fill up beside it.
-        pool.map(_encode, [job for job in jobs if not job[3].exists()], chunksize=1)
-    return _joined([load_file(job[3]) for job in jobs])
-
-
-def _encode(job: tuple[Path, FamilyConfig, Path, Path]) -> None:
-    folder, config, directory, out = job
-    torch.set_num_threads(1)
-    model: Any = _AsEncoder(load_glimpses(folder, config)[1], config.fusion.size)
-    model.to(memory_format=torch.channels_last)
-    found = encode_all(model, Frames([directory]))
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix('.partial')
-    save_file({'features': found.features, 'chunks': found.chunks, 'arrived': found.arrived,
-               'bounds': torch.from_numpy(found.bounds)}, partial)
-    partial.replace(out)
+    model: Any = _AsEncoder(glimpse, size).to(
+        memory_format=torch.channels_last)  # type: ignore[call-overload]
+    every = max(1, -(-len(Frames([*directories])) // limit))
+    parts = []
+    out.mkdir(parents=True, exist_ok=True)
+    for number, directory in enumerate(directories):
+        path = out / f'{number}_{directory.name}.safetensors'
+        if not path.exists():
+            some: Any = _Some(Frames([directory]), every)
+            found = encode_all(model, some)
+            partial = path.with_suffix('.partial')
+            save_file({'features': found.features, 'chunks': found.chunks,
+                       'arrived': found.arrived, 'bounds': torch.from_numpy(found.bounds)},
+                      partial)
+            partial.replace(path)
+        parts.append(load_file(path))
+    return _joined(parts)
 
 
 def _joined(parts: Sequence[dict[str, Tensor]]) -> Sequences:
