@@ -1,5 +1,6 @@
 import pytest
 import yaml
+from bags import drive, write_bag
 
 from vla_nav.bringup.graph import ARGUMENTS, NodeSpec, command_line, defaults, graph
 from vla_nav.bringup.share import find_bundle, share_directory
@@ -18,7 +19,7 @@ def test_arguments_of_the_robot_are_the_promised_ones():
 
 @pytest.mark.parametrize(('kind', 'names'), [
     ('robot', {'guard', 'policy'}), ('sim', {'guard', 'policy', 'sim'}),
-    ('camera', {'guard', 'policy', 'camera'})])
+    ('camera', {'guard', 'policy', 'camera'}), ('replay', {'guard', 'policy', 'player'})])
 def test_each_graph_has_its_nodes(kind, names):
     assert set(by_name(graph(kind, {}))) == names
     assert set(defaults(kind)) == {argument.name for argument in ARGUMENTS[kind]}
@@ -101,3 +102,24 @@ def test_the_parameter_files_match_any_namespace_and_name_known_nodes():
 def test_a_bundle_is_found_by_path_or_left_for_the_policy_to_refuse(tmp_path):
     assert find_bundle(str(tmp_path)) == str(tmp_path)
     assert find_bundle('/nowhere/at/all') == '/nowhere/at/all'
+
+
+@pytest.mark.parametrize('transport', ['raw', 'compressed'])
+def test_a_replay_follows_the_bag_and_moves_no_robot(tmp_path, transport):
+    bag = write_bag(tmp_path / 'bag', drive(3, transport=transport))
+    nodes = by_name(graph('replay', {'bag': str(bag), 'lockstep': 'true', 'rate': '2'}))
+    assert nodes['policy'].parameters['image_transport'] == transport
+    assert all(node.parameters['use_sim_time'] is True for node in nodes.values())
+    assert dict(nodes['guard'].remappings)['cmd_vel'] == 'replay/cmd_vel'
+    player = nodes['player']
+    assert player.may_finish and player.parameters == {
+        'bag': str(bag), 'rate': 2.0, 'lockstep': True, 'instructions': True,
+        'use_sim_time': True}
+    # What is told at the start goes before what was said in the recording.
+    assert by_name(graph('replay', {'bag': str(bag), 'instruction': 'stop'}))[
+        'player'].parameters['instructions'] is False
+
+
+def test_a_bag_that_cannot_be_read_is_left_for_the_player_to_name(tmp_path):
+    nodes = by_name(graph('replay', {'bag': str(tmp_path / 'nowhere')}))
+    assert 'image_transport' not in nodes['policy'].parameters

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from vla_nav.contracts import ActionChunk
+from vla_nav.contracts import ActionChunk, NotUnderstood
 from vla_nav.control.executor import ChunkExecutor
 from vla_nav.control.liveness import PictureWatch
-from vla_nav.control.task import Task, TaskState
+from vla_nav.control.task import Task, TaskState, understand
 
 MS = 1_000_000
 S = 1_000 * MS
@@ -100,3 +100,38 @@ def test_disabling_stops_and_enabling_waits_for_a_new_picture(task):
     assert not task.command(S, S).velocity.any()
     feed(task, S + MS)
     assert task.command(S + MS, S + MS).velocity.any()
+
+
+def test_without_a_task_one_more_zero_and_then_silence(task):
+    assert task.due(S, S) is not None and task.due(S, S) is None
+    task.begin('go left', 'pass left')
+    feed(task, S)
+    assert all(task.due(S, S) is not None for _ in range(3))
+    task.clear()
+    last = task.due(S, S)
+    assert last is not None and not last.velocity.any() and task.due(S, S) is None
+
+
+def test_the_policy_looks_at_news_while_it_drives(task):
+    assert not task.see(True, S, S)  # nothing to do yet
+    task.begin('go left', 'pass left')
+    assert task.see(True, S + 1, S + 1) and not task.see(False, S + 2, S + 2)
+    task.enable(False)
+    assert not task.see(True, S + 3, S + 3)
+
+
+@pytest.mark.parametrize(('text', 'state'), [
+    ('go left', TaskState.STOPPED), ('blub', TaskState.NOT_UNDERSTOOD), (' ', TaskState.IDLE)])
+def test_what_a_text_means_for_the_task(task, text, state):
+    class Reader:
+        def set_instruction(self, text):
+            if text == 'blub':
+                raise NotUnderstood('unknown words')
+            return 'pass left'
+
+        def reset(self):
+            pass
+
+    understand(Reader(), text)(task)
+    assert task.state(S)[0] is state
+    assert task.reading == ('pass left' if text == 'go left' else '')

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from vla_nav.bringup.share import find_bundle, share_directory
@@ -56,7 +56,8 @@ _COMMON = (
     Argument('stamped_cmd_vel', '', 'Send TwistStamped instead of Twist', ('', *_SWITCH)),
     Argument('dry_run', '', 'Compute everything, send zeros', ('', *_SWITCH)),
     Argument('speed_cap', '', 'Cap on the linear speed, m/s'),
-    Argument('record', '', 'Directory for recordings: a recorder waits for recorder/start'),
+    Argument('record', '', 'A recorder waits for recorder/start: directory of its takes, or true '
+             'for data/bags'),
     Argument('use_respawn', 'true', 'Start a node again when it dies', _SWITCH),
     Argument('log_level', 'info', 'Log level of every node',
              ('debug', 'info', 'warn', 'error', 'fatal')),
@@ -73,12 +74,21 @@ _SIM = (
 _CAMERA = (
     Argument('source', '', 'Camera index, video, folder of pictures or donkeycar tub'),
 )
+# A recording has a time of its own, and must not move a robot that listens.
+_REPLAYED = {'use_sim_time': 'true', 'cmd_vel_topic': 'replay/cmd_vel'}
+_REPLAY = (
+    *(replace(one, default=_REPLAYED.get(one.name, one.default)) for one in _COMMON),
+    Argument('bag', '', 'ROS 2 bag to play: its directory, or one .mcap or .db3 file'),
+    Argument('rate', '1.0', 'Pace, as a multiple of the recorded one'),
+    Argument('lockstep', 'false', "Wait for the policy's answer to each picture, so that none is "
+             'dropped', _SWITCH),
+)
 ARGUMENTS: Mapping[str, tuple[Argument, ...]] = {
-    'robot': _COMMON, 'sim': _COMMON + _SIM, 'camera': _COMMON + _CAMERA}
+    'robot': _COMMON, 'sim': _COMMON + _SIM, 'camera': _COMMON + _CAMERA, 'replay': _REPLAY}
 
 
 def defaults(kind: str) -> dict[str, str]:
-    """Return the arguments of ``kind`` ('robot', 'sim' or 'camera') with their default values."""
+    """Return the arguments of ``kind``, one of :data:`ARGUMENTS`, with their default values."""
     return {argument.name: argument.default for argument in ARGUMENTS[kind]}
 
 
@@ -87,7 +97,8 @@ def graph(kind: str, given: Mapping[str, str],
     """Return the nodes to start for ``kind`` with the arguments ``given`` as text.
 
     'robot' expects a camera and a base on the robot; 'sim' brings a simulated one; 'camera'
-    plays pictures through the graph and nothing moves. ``instruction_file``, new for each
+    plays pictures through the graph and nothing moves; 'replay' plays a bag, with its time.
+    ``instruction_file``, new for each
     start, keeps the newest instruction over a respawn of the policy.
     """
     values = {**defaults(kind), **given}
@@ -106,7 +117,9 @@ def graph(kind: str, given: Mapping[str, str],
         nodes.append(make.sim())
     if kind == 'camera':
         nodes.append(make.camera())
-    if values['record']:
+    if kind == 'replay':
+        nodes.append(make.player())
+    if values['record'] not in ('', 'false'):
         nodes.append(make.recorder())
     if values['rviz'] == 'true':
         nodes.append(make.rviz())
@@ -145,7 +158,8 @@ class _Maker:
         return self._node('policy', self._images(), bundle=find_bundle(self._values['policy']),
                           instruction=self._values['instruction'] or None,
                           instruction_file=self._instruction_file or None,
-                          image_transport=self._values['image_transport'] or None)
+                          image_transport=self._values['image_transport']
+                          or self._recorded_transport() or None)
 
     def sim(self) -> NodeSpec:
         return self._node('sim', self._cmd_vel() + self._images(),
@@ -159,10 +173,17 @@ class _Maker:
         return self._node('camera', self._images(), may_finish=True,
                           source=self._values['source'] or None)
 
+    def player(self) -> NodeSpec:
+        said = self._values['instruction']
+        return self._node('player', self._images(), may_finish=True,
+                          bag=str(Path(self._values['bag']).absolute()), rate=self._number('rate'),
+                          lockstep=self._switch('lockstep'), instructions=not said)
+
     def recorder(self) -> NodeSpec:
         driven = self._values.get('driver') != 'expert'
-        return self._node('recorder', self._cmd_vel() + self._images(),
-                          directory=str(Path(self._values['record']).absolute()),
+        record = self._values['record']
+        folder = Path('data/bags' if record == 'true' else record).absolute()
+        return self._node('recorder', self._cmd_vel() + self._images(), directory=str(folder),
                           bundle=find_bundle(self._values['policy']) if driven else None,
                           instruction=self._values['instruction'] or None,
                           stamped_cmd_vel=self._switch('stamped_cmd_vel'))
@@ -197,6 +218,18 @@ class _Maker:
             return read_bundle(Path(find_bundle(self._values['policy']))).max_observation_age_s
         except PolicyError:
             return None
+
+    def _recorded_transport(self) -> str:
+        """Return 'raw' or 'compressed' as the bag has it, or ''; then the player says why."""
+        if 'bag' not in self._values:
+            return ''
+        # Only here: a robot that drives needs no reader of bags.
+        from vla_nav.episodes.schema import EpisodeError
+        from vla_nav.replay.topics import picture_transport
+        try:
+            return picture_transport(Path(self._values['bag']))
+        except EpisodeError:
+            return ''
 
     def _switch(self, name: str) -> bool | None:
         text = self._values[name]

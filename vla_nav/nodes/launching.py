@@ -16,7 +16,7 @@ _RESPAWN_DELAY_S = 1.0
 
 
 def describe(kind: str) -> LaunchDescription:
-    """Return the launch description of a graph: 'robot', 'sim' or 'camera'."""
+    """Return the launch description of a graph: one of its kinds."""
     # Declared at top level, or `ros2 launch --show-args` would not list them.
     declared = [DeclareLaunchArgument(
         argument.name, default_value=argument.default, description=argument.description,

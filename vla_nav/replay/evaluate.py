@@ -16,18 +16,16 @@ from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import Policy, PolicySpec
 from vla_nav.episodes.bag_reader import Recording, open_recording
 from vla_nav.episodes.bag_streams import TYPES
-from vla_nav.episodes.from_bag import kept_by_recorder, kept_translation
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.evaluation.blind import ImageBlindPolicy, TextBlindPolicy
 from vla_nav.evaluation.bundle_facts import members
 from vla_nav.observations.messages import frame_from_message, stamp_of
-from vla_nav.observations.translation import Translation
 from vla_nav.replay import figures, page, plots
 from vla_nav.replay.bag_output import BagOutput, Content
 from vla_nav.replay.graph import ReplayGraph
 from vla_nav.replay.run import Replay, Replayed
 from vla_nav.replay.settings import ReplaySettings, node_settings
-from vla_nav.replay.topics import Roles, assign
+from vla_nav.replay.topics import Roles, roles_of
 from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.bundle import read_bundle
 
@@ -48,10 +46,7 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
     bundle = find_bundle(settings.policy)
     policy = load_policy(bundle)
     with open_recording(bag) as recording:
-        kept = kept_by_recorder(recording.custom, bag)
-        translation = kept_translation(bag, kept)
-        translation = Translation.model_validate(translation.model_dump() | settings.translation)
-        roles = assign(recording.topics, translation, settings.translation, str(bag))
+        roles, translation, kept = roles_of(recording, settings.translation, bag)
         default = _default_instruction(bundle, str(kept.get('instruction', '')), settings, roles,
                                        bag)
         blind = _blind(bundle) if settings.blind else {}

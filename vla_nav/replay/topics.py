@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
 
-from vla_nav.episodes.bag_reader import Topic
+from vla_nav.episodes.bag_reader import Recording, Topic, open_recording
+from vla_nav.episodes.from_bag import kept_by_recorder, kept_translation
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.observations.translation import Translation
 
@@ -31,6 +34,7 @@ class Roles:
     command: Topic | None
     instruction: Topic | None
     info: Topic | None
+    odometry: Topic | None
 
 
 def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str, str],
@@ -42,7 +46,8 @@ def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str
     """
     topics = [topic for topic in topics if not topic.name.startswith(PREFIX)]
 
-    def find(field: str, kinds: Sequence[str], fallback: bool = True) -> Topic | None:
+    def find(field: str, kinds: Sequence[str], fallback: bool = True,
+             needed: bool = True) -> Topic | None:
         wanted = getattr(translation, field).strip('/')
         fitting = [topic for topic in topics if topic.kind in kinds and topic.messages
                    and not topic.name.endswith('compressedDepth')]
@@ -54,6 +59,8 @@ def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str
             found = fitting
         names = {_base(topic.name) for topic in found}
         if len(names) > 1:
+            if not needed:
+                return None
             raise EpisodeError(source, field, f'could be {", ".join(sorted(names))}; name one '
                                f'with {_OPTIONS.get(field, field)}')
         # The compressed form of a picture is what a recorder keeps; it comes first.
@@ -73,7 +80,24 @@ def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str
                  and topic.name == f'{parent}/camera_info'), None)
     driven = (STAMPED, TWIST, ODOMETRY) if 'command_topic' in named else (STAMPED, TWIST)
     command = find('command_topic', driven) or find('odometry_topic', (ODOMETRY,))
-    return Roles(picture, command, instruction, info)
+    return Roles(picture, command, instruction, info,
+                 find('odometry_topic', (ODOMETRY,), needed=False))
+
+
+def roles_of(recording: Recording, named: Mapping[str, Any],
+             path: Path) -> tuple[Roles, Translation, dict[str, Any]]:
+    """Return roles, translation and what the recorder kept; ``named`` is what the user gave."""
+    kept = kept_by_recorder(recording.custom, path)
+    base = kept_translation(path, kept)
+    translation = Translation.model_validate(base.model_dump() | dict(named))
+    return assign(recording.topics, translation, named, str(path)), translation, kept
+
+
+def picture_transport(path: Path) -> Literal['raw', 'compressed']:
+    """Return how a bag holds its pictures; raise EpisodeError where it has none."""
+    with open_recording(path) as recording:
+        roles, _, _ = roles_of(recording, {}, path)
+    return 'compressed' if roles.picture.kind == COMPRESSED else 'raw'
 
 
 def _is(topic: Topic, wanted: str) -> bool:
