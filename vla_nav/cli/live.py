@@ -54,7 +54,7 @@ def _table(state: RunState, instruction: str, elapsed_s: float) -> RenderableTyp
     vx, vy, wz = state.velocity
     rows = [
         ('task', _coloured(state.task_state or ('no policy' if state.ready else 'starting'))),
-        ('instruction', Text(instruction or '-')),
+        ('instruction', Text(state.instruction or instruction or '-')),
         ('understood as', Text(state.reading or '-')),
         ('velocity', Text(f'{vx:+.2f} m/s ahead  {vy:+.2f} m/s left  {wz:+.2f} rad/s')),
         ('guard', _coloured(state.guard or 'starting')),

@@ -22,6 +22,7 @@ HELP = """Turn a camera and a sentence into safe motion of a mobile robot.
 # torch, MuJoCo and the rest.
 COMMANDS = {
     'run': ('vla_nav.cli.run', 'run', 'Start the graph, watch it drive, keep a recording.'),
+    'say': ('vla_nav.cli.say', 'say', 'Tell a running robot what to do.'),
     'teleop': ('vla_nav.cli.teleop', 'teleop', 'Drive by hand; a person goes before the policy.'),
     'record': ('vla_nav.cli.record', 'record', 'Record what the robot sees and does.'),
     'evaluate': ('vla_nav.cli.evaluate', 'app', 'Measure policies and baselines.'),

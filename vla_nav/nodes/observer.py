@@ -97,7 +97,7 @@ def _topics(image_topic: str, cmd_vel_topic: str, stamped: bool) -> tuple[_Topic
         _Topic('cmd_vel_policy', TwistStamped, EVENTS),
         _Topic(cmd_vel_topic, TwistStamped if stamped else Twist, EVENTS, _take_command),
         _Topic('policy/task_state', String, LATCHED, _take_task),
-        _Topic('policy/active_instruction', String, LATCHED),
+        _Topic('policy/active_instruction', String, LATCHED, _take_instruction),
         _Topic('policy/action_chunk', Path, COMMAND),
         _Topic('guard/state', String, LATCHED, _take_guard),
         _Topic('sim/scenario', String, LATCHED, _take_scene),
@@ -127,6 +127,11 @@ def _take_task(state: RunState, message: String) -> None:
     state.task_state = message.data
     if message.data == 'not_understood':
         state.reading = ''
+
+
+def _take_instruction(state: RunState, message: String) -> None:
+    # The policy forgets it on arrival; what the robot did stays worth showing.
+    state.instruction = message.data or state.instruction
 
 
 def _take_guard(state: RunState, message: String) -> None:

@@ -19,6 +19,7 @@ class RunState:
     """
 
     task_state: str = ''
+    instruction: str = ''
     reading: str = ''
     velocity: Velocity = (0.0, 0.0, 0.0)
     guard: str = ''
