@@ -14,7 +14,7 @@ import torch
 
 from vla_nav.contracts import Frame, PolicyError
 from vla_nav.episodes.schema import Episode
-from vla_nav.export import drives, gate, write
+from vla_nav.export import drives, gate, onnx_file, write
 from vla_nav.export.write import Order, export
 from vla_nav.policies.config import load_preset
 from vla_nav.policies.family import FamilyPolicy
@@ -114,6 +114,18 @@ def test_a_head_alone_takes_features_and_drives_nothing(source: Path, tmp_path: 
         load_policy(tmp_path / 'head')
     graph = open_graph(tmp_path / 'head', load_config(tmp_path / 'head'), 'cpu')
     assert set(graph.inputs) == {'features', 'state'}
+
+
+def test_weights_too_large_for_one_file_lie_beside_it(source: Path, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnx_file, 'ONE_FILE_BYTES', 0)
+    export(source, tmp_path / 'out', Order('onnx', drives=0, episodes=0))
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {
+        'README.md', 'config.json', 'instruction.onnx', 'policy.onnx', 'policy.onnx.data'}
+    np.testing.assert_allclose(driven(tmp_path / 'out'), driven(source), atol=1e-4)
+    (tmp_path / 'out' / 'policy.onnx.data').write_bytes(b'other')
+    with pytest.raises(PolicyError, match=r'policy\.onnx\.data: sha256 is'):
+        load_policy(tmp_path / 'out')
 
 
 def test_what_is_not_equal_leaves_nothing(source: Path, tmp_path: Path,

@@ -37,7 +37,7 @@ def save_onnx(network: Traceable, config: BundleConfig, path: Path,
             list(OUTPUTS))
     if config.export.precision == 'int8':
         _quantise(network, path, calibration)
-    model = onnx.load(path)
+    model = _taken(path)
     if config.export.precision == 'int8':
         _halve(model.graph)
     if config.export.precision == 'fp16':
@@ -50,7 +50,7 @@ def save_text(text: TextStep, path: Path) -> None:
     """Write the graph that reads instructions."""
     ids = text.tokens(next(iter(text.ids)))
     _export(text, ids, path, list(next(iter(text.ids.values()))), text.outputs)
-    _save(onnx.load(path), path, {})
+    _save(_taken(path), path, {})
 
 
 def _export(module: nn.Module, example: tuple[Any, ...], path: Path, inputs: list[str],
@@ -61,12 +61,9 @@ def _export(module: nn.Module, example: tuple[Any, ...], path: Path, inputs: lis
 
 
 def _save(model: Any, path: Path, metadata: dict[str, str]) -> None:
-    for stale in path.parent.glob('*'):
-        # Above 2 GiB the exporter writes a file for each weight.
-        if stale.is_file() and stale.name in _external(model):
-            stale.unlink()
     onnx.helper.set_model_props(model, metadata)
-    if model.ByteSize() > ONE_FILE_BYTES:
+    # Protocol buffers that are too large cannot even tell their size.
+    if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > ONE_FILE_BYTES:
         onnx.save_model(model, path, save_as_external_data=True, all_tensors_to_one_file=True,
                         location=data_of(path).name, size_threshold=1024)
     else:
@@ -78,9 +75,15 @@ def data_of(path: Path) -> Path:
     return path.with_name(f'{path.name}.data')
 
 
-def _external(model: Any) -> set[str]:
-    return {entry.value for tensor in model.graph.initializer for entry in tensor.external_data
-            if entry.key == 'location'}
+def _taken(path: Path) -> Any:
+    """Return the model, and remove what the exporter wrote beside it: above 2 GiB, each weight."""
+    beside = {entry.value
+              for tensor in onnx.load(path, load_external_data=False).graph.initializer
+              for entry in tensor.external_data if entry.key == 'location'}
+    model = onnx.load(path)
+    for name in beside:
+        (path.parent / name).unlink()
+    return model
 
 
 def _quantise(network: Traceable, path: Path, calibration: Sequence[Arrays]) -> None:

@@ -75,7 +75,7 @@ def open_graph(bundle: Path, config: BundleConfig, provider: str = 'auto', threa
         build = _torch('torch_graph', bundle).FROM_WEIGHTS[runtime]
         return build(network, provider, threads)  # type: ignore
     if runtime == 'openvino' and config.target in ('openvino', 'onnx'):
-        return OpenVinoGraph(bundle, config, threads)
+        return OpenVinoGraph(bundle, config, provider, threads)
     if runtime != config.target:
         raise PolicyError(f'{bundle / CONFIG_NAME}: export.target is {config.target}, which '
                           f'{runtime} does not run; export the bundle to {runtime}')

@@ -60,7 +60,7 @@ def describe(config: BundleConfig) -> str:
 
 def check_graph(graph: Graph, config: BundleConfig) -> None:
     """Raise PolicyError where a graph is not what its ``config.json`` says."""
-    if config.export is not None and _export_of(graph.metadata) != _export_of(describe(config)):
+    if config.export is not None and _parsed(graph.metadata) != _parsed(describe(config)):
         raise PolicyError(f'{graph.source}: it says of itself {graph.metadata or "nothing"!r}, '
                           'which is not what config.json says; the two are from different '
                           'exports: export the bundle again')
@@ -76,7 +76,7 @@ def check_graph(graph: Graph, config: BundleConfig) -> None:
                             'next_state': [1, config.state_size]}, graph.outputs)
 
 
-def _export_of(metadata: str) -> Mapping[str, Any] | None:
+def _parsed(metadata: str) -> Mapping[str, Any] | None:
     try:
         found = json.loads(metadata)
     except ValueError:

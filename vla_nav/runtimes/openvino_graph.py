@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from vla_nav.contracts import PolicyError
 from vla_nav.runtimes.bundle import BundleConfig, check_file
 from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes
 
+_LOG = logging.getLogger(__name__)
 # Where OpenVINO's own file keeps it, and where that of an ONNX file is put.
 _PLACES = ([METADATA], ['framework', METADATA])
 
@@ -16,13 +18,18 @@ _PLACES = ([METADATA], ['framework', METADATA])
 class OpenVinoGraph:
     """A graph that OpenVINO runs on a processor."""
 
-    def __init__(self, directory: Path, config: BundleConfig, threads: int = 1) -> None:
+    def __init__(self, directory: Path, config: BundleConfig, provider: str = 'auto',
+                 threads: int = 1) -> None:
         """Load the graph; raise PolicyError naming the file and the remedy."""
         openvino = import_openvino()
         path = check_file(directory, config.files.policy)
         if config.files.weights is not None:
             check_file(directory, config.files.weights)
-        self.source, self.provider, self.fallback = str(path), 'cpu', ''
+        self.source, self.provider = str(path), 'cpu'
+        self.fallback = ('' if provider in ('auto', 'openvino', 'cpu') else
+                         f'OpenVINO runs this bundle on the processor, not on {provider}')
+        if self.fallback:
+            _LOG.warning('%s: %s', path, self.fallback)
         precision = config.export.precision if config.export else 'fp32'
         settings = {'INFERENCE_NUM_THREADS': threads, 'PERFORMANCE_HINT': 'LATENCY',
                     # By itself it computes in bf16 where the processor can.
