@@ -18,10 +18,13 @@ def say(text: str, namespace: str = '') -> tuple[bool, str]:
     node = rclpy.create_node('say', namespace=namespace.strip('/'))
     try:
         heard: dict[str, str] = {}
-        for topic in ('active_instruction', 'task_state'):
-            node.create_subscription(
-                String, f'policy/{topic}',
-                lambda message, topic=topic: heard.update({topic: message.data}), LATCHED)
+
+        def hear(topic: str) -> None:
+            def take(message: String) -> None:
+                heard[topic] = message.data
+            node.create_subscription(String, f'policy/{topic}', take, LATCHED)
+        hear('active_instruction')
+        hear('task_state')
         publisher = node.create_publisher(String, 'instruction', 10)
         started = steady_ns()
         sent_to = 0

@@ -95,10 +95,10 @@ def write_result(out: Path, reader: Path | None, trained: Trained, figures: dict
     (out / CURVES).write_bytes(learning_curves({config.name: progress.history}))
     (out / 'README.md').write_text(_card(config, trained, metrics), 'utf-8')
     told = any(recording.success for recording in parts.train)
+    training = {'command': command, 'statistics': trained.material.statistics,
+                'best_epoch': progress.best_epoch, 'version': __version__}
     write_family_bundle(policy, reader, out, phrases=phrases,
-                        arrived_threshold=0.5 if told else 1.0, training={
-        'command': command, 'statistics': trained.material.statistics,
-        'best_epoch': progress.best_epoch, 'version': __version__})
+                        arrived_threshold=0.5 if told else 1.0, training=training)
     return metrics
 
 
