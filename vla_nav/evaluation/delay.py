@@ -67,7 +67,7 @@ def measure(bundle: str, delays_ms: Sequence[int], episodes: int, first_seed: in
             note: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Return the closed-loop success for each added delay, on the same episodes."""
     policy, condition, world = load_bundle(bundle), Condition(), World()
-    rows = []
+    rows: list[dict[str, Any]] = []
     try:
         for delay in delays_ms:
             wins = 0
