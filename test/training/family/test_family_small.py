@@ -182,6 +182,6 @@ def test_what_only_a_memory_can_know_is_learned() -> None:
         np.stack([np.arange(drives), np.arange(1, drives + 1)], 1) * length)
     before = remember.judge(policy, data)
     remember.learn_to_remember(policy, data, MemoryConfig(
-        steps=120, batch=16, length=length, rate=1e-2, dropout=0.0), Notes())
+        steps=240, batch=16, length=length, rate=1e-2, dropout=0.0), Notes())
     after = remember.judge(policy, data)
     assert after['mae'] < 0.3 * before['mae'] and after['arrived'] > 0.95
