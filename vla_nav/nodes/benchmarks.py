@@ -36,6 +36,7 @@ LATENCY_RATE_HZ = 15.0
 PICTURE_RATE_HZ = 30.0
 MUST_SHARE = 0.98
 _WARM_UP = 30
+_TELL_AGAIN_NS = 1_000_000_000
 _EVERY = QoSProfile(depth=100)  # of a listener that must not miss a message
 _HEIGHT, _WIDTH, _PICTURES = 720, 1280, 16
 # Limits that never bind, so that a velocity passes the guard unchanged and can be recognised.
@@ -169,10 +170,12 @@ class _Failing:
         self._sent: list[tuple[int, bool]] = []  # (time of receipt, is it all zero)
         self._changed_ns = self._black_ns = self._same_ns = 0
         self._picture: Any = None
+        self._state, self._told_ns = '', 0
         self._mode = trial.node.create_publisher(String, 'trial_camera/mode', LATCHED)
         self._instruction = trial.node.create_publisher(String, 'instruction', 1)
         trial.listen(Twist, 'cmd_vel', self._on_command, _EVERY)
         trial.listen(Image, 'camera/image_raw', self._on_picture, SENSOR)
+        trial.listen(String, 'policy/task_state', self._on_state, LATCHED)
 
     def once(self, fault: Fault, limit_s: float) -> Trial:
         """Return the result of one failure."""
@@ -213,17 +216,27 @@ class _Failing:
             self._mode.publish(String(data='run'))
             # A policy that is told to go on while the picture is still black gives NaN again.
             self._trial.wait(lambda: self._changed_ns > began, 'a new picture')
-            self._instruction.publish(String(data=INSTRUCTION))
+            self._instruct()
         elif fault.signal == 'SIGKILL':
             self._trial.start(fault.process)
         else:
             self._trial.signal(fault.process, 'SIGCONT')
+
+    def _instruct(self) -> None:
+        self._told_ns = time.monotonic_ns()
+        self._instruction.publish(String(data=INSTRUCTION))
+
+    def _on_state(self, message: String, at: int) -> None:
+        self._state = message.data
 
     def _wait_for_motion(self, fault: Fault) -> None:
         with self._trial.lock:
             self._sent.clear()
 
         def driving() -> bool:
+            # A black picture that was still under way has stopped the policy once more.
+            if self._state == 'stopped' and time.monotonic_ns() - self._told_ns > _TELL_AGAIN_NS:
+                self._instruct()
             newest = self._sent[-20:]
             return len(newest) == 20 and not any(is_zero for _, is_zero in newest)
 
