@@ -248,14 +248,28 @@ def check_file(directory: Path, file: BundleFile) -> Path:
     try:
         found = sha256_of(path)
     except OSError as error:
-        raise PolicyError(f'{path}: cannot be read: {error}; copy the bundle again, complete '
-                          '(with `git lfs pull` where it comes from Git LFS)') from error
-    if found != file.sha256:
-        raise PolicyError(f'{path}: sha256 is {found}, {CONFIG_NAME} says {file.sha256}; the file '
-                          'is damaged or from another export: copy the whole bundle again')
+        raise _unreadable(path, error) from error
+    _compare(path, file, found)
     return path
 
 
 def read_file(directory: Path, file: BundleFile) -> bytes:
-    """Return a bundle file's content after its checksum was compared; raise PolicyError."""
-    return check_file(directory, file).read_bytes()
+    """Return a bundle file's content, the very bytes whose checksum was compared."""
+    path = directory / file.name
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+    _compare(path, file, hashlib.sha256(content).hexdigest())
+    return content
+
+
+def _unreadable(path: Path, error: OSError) -> PolicyError:
+    return PolicyError(f'{path}: cannot be read: {error}; copy the bundle again, complete '
+                       '(with `git lfs pull` where it comes from Git LFS)')
+
+
+def _compare(path: Path, file: BundleFile, found: str) -> None:
+    if found != file.sha256:
+        raise PolicyError(f'{path}: sha256 is {found}, {CONFIG_NAME} says {file.sha256}; the file '
+                          'is damaged or from another export: copy the whole bundle again')
