@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -14,39 +13,16 @@ from vla_nav.simulation.gl import NoGl, ensure_gl
 _OUT, _ERR = Console(), Console(stderr=True)
 
 
-class To(str, Enum):
-    """The runtime to export to."""
-
-    onnx = 'onnx'
-    torchscript = 'torchscript'
-    openvino = 'openvino'
-
-
-class Bits(str, Enum):
-    """What weights and activations are stored or computed in."""
-
-    fp32 = 'fp32'
-    fp16 = 'fp16'
-    bf16 = 'bf16'
-    int8 = 'int8'
-
-
-class Whole(str, Enum):
-    """What to export."""
-
-    full = 'full'
-    head = 'head'
-
-
 def export(
-    to: Annotated[To, typer.Option(help='Runtime to export to.')],
+    to: Annotated[Literal['onnx', 'torchscript', 'openvino'], typer.Option(
+        help='Runtime to export to.')],
     out: Annotated[Path, typer.Option(metavar='DIR', help='New directory of the bundle.')],
     policy: Annotated[str, typer.Option(help='Trained bundle, a directory or a shipped one.')]
     = 'models/compact',
-    precision: Annotated[Bits, typer.Option(help='int8 is static QDQ; weights alone behind '
-                                            'pretrained backbones.')] = Bits.fp32,
-    part: Annotated[Whole, typer.Option(help='head: only what is behind the encoder.')]
-    = Whole.full,
+    precision: Annotated[Literal['fp32', 'fp16', 'bf16', 'int8'], typer.Option(
+        help='int8 is static QDQ; weights alone behind pretrained backbones.')] = 'fp32',
+    part: Annotated[Literal['full', 'head'], typer.Option(
+        help='head: only what is behind the encoder.')] = 'full',
     calibrate: Annotated[Path | None, typer.Option(
         metavar='DIR', help="Recordings to calibrate and validate on, in place of the expert's "
                             'drives in the simulator.')] = None,
@@ -64,7 +40,7 @@ def export(
         ensure_gl()
         from vla_nav.bringup.share import find_bundle
         from vla_nav.export.write import Order, export
-        order = Order(to.value, precision.value, part.value, calibrate, drives, episodes)
+        order = Order(to, precision, part, calibrate, drives, episodes)
         with _ERR.status('loading') as status:
             config = export(Path(find_bundle(policy)), out, order, status.update)
     except (NoGl, RuntimeError, ValueError, OSError) as error:

@@ -6,11 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from vla_nav.language.intent import FEATURE_SIZE
 from vla_nav.policies.compact import CompactConfig, CompactPolicy
 from vla_nav.runtimes.bundle import (
     ActionSpaceConfig,
@@ -20,7 +17,7 @@ from vla_nav.runtimes.bundle import (
     ImageConfig,
 )
 from vla_nav.spaces import OMNI_3D
-from vla_nav.training.graph import export_graph
+from vla_nav.training.graph import export_graph, random_views
 
 MAX_POLICY_BYTES = 3_300_000
 
@@ -28,12 +25,7 @@ MAX_POLICY_BYTES = 3_300_000
 def export_policy(model: CompactPolicy, path: Path) -> float:
     """Write ``policy.onnx`` and return its largest difference from the eager model."""
     c = model.config
-
-    def observe(_number: int, rng: np.random.Generator) -> dict[str, NDArray]:
-        return {'image': rng.integers(0, 256, (1, c.height, c.width, 3), np.uint8),
-                'instruction': rng.random((1, FEATURE_SIZE), np.float32)}
-
-    return export_graph(model, path, observe, c.memory)
+    return export_graph(model, path, random_views(c.height, c.width), c.memory)
 
 
 def write_bundle(model: CompactPolicy, instruction: Path, directory: Path, name: str,

@@ -11,12 +11,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from vla_nav.language.intent import FEATURE_SIZE
+
 OPSET = 18
 PARITY_BOUND = 1e-4
 _OUTPUTS = ['actions', 'arrived', 'next_state']
 
 # The named inputs before the state, batch 1, of test number n.
 Observe = Callable[[int, np.random.Generator], dict[str, NDArray]]
+
+
+def random_views(height: int, width: int) -> Observe:
+    """Return random pictures [1, height, width, 3] with random instruction features."""
+    def observe(_number: int, rng: np.random.Generator) -> dict[str, NDArray]:
+        return {'image': rng.integers(0, 256, (1, height, width, 3), np.uint8),
+                'instruction': rng.random((1, FEATURE_SIZE), np.float32)}
+    return observe
 
 
 def export_graph(model: nn.Module, path: Path, observe: Observe, state_size: int) -> float:

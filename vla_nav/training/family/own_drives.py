@@ -8,15 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from vla_nav.language.intent import FEATURE_SIZE
 from vla_nav.training.collect import collect
 from vla_nav.training.family.glimpses import Glimpse
-from vla_nav.training.graph import export_graph
+from vla_nav.training.graph import export_graph, random_views
 
 # Neither compact's rounds nor the study's drives nor an evaluation use these seeds.
 _FIRST_SEED = 500_000
@@ -40,12 +37,9 @@ class GlimpseDriver(nn.Module):
 def drive_itself(glimpse: Glimpse, folder: Path, episodes: int, workers: int) -> Path:
     """Let the glimpse drive and return the folder of labelled frames; what is there is kept."""
     sizes, driver, frames = glimpse.sizes, folder / 'driver.onnx', folder / 'own'
-
-    def observe(_number: int, rng: np.random.Generator) -> dict[str, NDArray]:
-        return {'image': rng.integers(0, 256, (1, sizes.height, sizes.width, 3), np.uint8),
-                'instruction': rng.random((1, FEATURE_SIZE), np.float32)}
     folder.mkdir(parents=True, exist_ok=True)
     if not driver.exists():
-        export_graph(GlimpseDriver(glimpse), driver, observe, 1)
+        export_graph(GlimpseDriver(glimpse), driver,
+                     random_views(sizes.height, sizes.width), 1)
     collect(frames, _FIRST_SEED, episodes, driver, workers)
     return frames
