@@ -99,16 +99,18 @@ class _Memory(nn.Module):
         fresh = torch.tanh(self.fresh_input(x) + reset * self.fresh_state(state))
         return keep * state + (1 - keep) * fresh
 
-    def sequence(self, x: Tensor) -> Tensor:
-        """Return the states [T, B, size] after each of the inputs [T, B, inputs], from zero.
+    def sequence(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        """Return the states [T, B, size] after each of the inputs [T, B, inputs].
 
-        The same as T calls; what does not depend on the state is computed for all T at once.
+        The first state is ``state`` [B, size], or zero. The same as T calls; what does not
+        depend on the state is computed for all T at once.
         """
         inputs = x.shape[2]
         gates_x = functional.linear(x, self.gates.weight[:, :inputs], self.gates.bias)
         fresh_x = self.fresh_input(x)
         weight = self.gates.weight[:, inputs:]
-        state = x.new_zeros(x.shape[1], self.fresh_state.out_features)
+        if state is None:
+            state = x.new_zeros(x.shape[1], self.fresh_state.out_features)
         states = []
         for gate, fresh in zip(gates_x, fresh_x):
             reset, keep = torch.sigmoid(gate + functional.linear(state, weight)).chunk(2, 1)

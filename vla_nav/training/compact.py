@@ -8,6 +8,7 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 
@@ -24,7 +25,7 @@ from vla_nav.training.imitation import (
     train,
     trained_parameters,
 )
-from vla_nav.training.memory import MemoryConfig, encode_all, train_memory
+from vla_nav.training.memory import MemoryConfig, all_states, encode_all, train_memory
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,9 @@ class Round:
     # Over so many steps at the end the learning rate falls; the next round begins high again
     # (warm restarts: Loshchilov and Hutter 2017, arXiv:1608.03983).
     decay: int = 0
+    # With several frames in a row encoder, memory and head learn together, beginning with the
+    # driver's weights; else the encoder alone, by single pictures.
+    window: int = 1
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,15 @@ class Recipe:
     expert_steps: int = 2000
     rounds: tuple[Round, ...] = (
         Round(400, 1500), Round(400, 1500), Round(500, 2000, 1500), Round(500, 2000, 1500),
-        Round(500, 3500, 1500, 3000), Round(3000, 8000, 4000, 4000))
+        Round(500, 3500, 1500, 3000), Round(3000, 8000, 4000, 4000),
+        Round(2000, 8000, 4000, 8000, window=8))
     memory_steps: int = 4000
     seed: int = 0
     workers: int = 2
 
 
-SMOKE = Recipe(expert_episodes=4, expert_steps=2, rounds=(Round(2, 2, 2, 2),),
-               memory_steps=2)
+SMOKE = Recipe(expert_episodes=4, expert_steps=2, memory_steps=2,
+               rounds=(Round(2, 2), Round(2, 2, 2, 2, window=8)))
 
 
 def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Recipe(),
@@ -77,12 +82,18 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
     for number, one in enumerate(recipe.rounds, 1):
         driver = work / f'round{number}.onnx'
         if not driver.exists():
-            export_policy(_with_memory(checkpoint, data, one.memory_steps, recipe)[0], driver)
+            model, _ = _with_memory(checkpoint, data, one.memory_steps, recipe)
+            if one.window > 1:
+                _restart(checkpoint, model, step, one.window)
+            export_policy(model, driver)
         data.append(work / 'data' / f'round{number}')
         ends = collect(data[-1], number * 10_000, one.episodes, driver, workers=recipe.workers)
         print(f'round {number}: {ends}', flush=True)
-        train(data, checkpoint, ImitationConfig(step, step + one.steps, decay=one.decay,
-                                                seed=recipe.seed), recipe.workers)
+        states = _states(work / f'states{number}.npy', checkpoint, data) \
+            if one.window > 1 else None
+        train(data, checkpoint, ImitationConfig(
+            step, step + one.steps, decay=one.decay, seed=recipe.seed, window=one.window,
+            states=states), recipe.workers)
         step += one.steps
     model, memory = _with_memory(checkpoint, data, recipe.memory_steps, recipe)
     config = write_bundle(model, instruction, out, 'compact', {
@@ -103,6 +114,16 @@ def _with_memory(checkpoint: Path, data: list[Path], steps: int,
                                MemoryConfig(steps=steps, seed=recipe.seed))
 
 
+def _states(path: Path, checkpoint: Path, data: list[Path]) -> Path:
+    """Write what the memory of a checkpoint holds after each frame, where that is not there."""
+    if not path.exists():
+        partial = path.with_suffix('.partial')
+        with partial.open('wb') as file:
+            np.save(file, all_states(_averaged(checkpoint), Frames(data)))
+        partial.replace(path)
+    return path
+
+
 def begin_from(bundle: Path, checkpoint: Path) -> None:
     """Write a checkpoint at step 0 that holds a bundle's weights; ValueError if they misfit."""
     path = bundle / 'model.safetensors'
@@ -112,8 +133,13 @@ def begin_from(bundle: Path, checkpoint: Path) -> None:
     except (OSError, RuntimeError) as error:
         raise ValueError(f'{path}: these are no weights of the compact policy as it is here '
                          f'({error}); train from nothing instead') from error
-    optimizer = torch.optim.AdamW(trained_parameters(model))
-    save_checkpoint(checkpoint, model, copy.deepcopy(model), optimizer, 0)
+    _restart(checkpoint, model, 0)
+
+
+def _restart(checkpoint: Path, model: CompactPolicy, step: int, window: int = 1) -> None:
+    """Write a checkpoint of these weights with a new optimiser."""
+    optimizer = torch.optim.AdamW(trained_parameters(model, window))
+    save_checkpoint(checkpoint, model, copy.deepcopy(model), optimizer, step)
 
 
 def _averaged(checkpoint: Path) -> CompactPolicy:

@@ -17,12 +17,17 @@ from vla_nav.training.pictures import Pictures
 MIRROR_TEXT = np.array([1, 0, 2, 4, 3, *range(5, 13)])
 MIRROR_AXES = np.array([1.0, -1.0, -1.0], np.float32)
 _HUE_TURN = np.pi / 6
+# The share of windows that begin with what the memory knew there.
+_KNOWN = 0.7
 _SMALL = ('features', 'chunks', 'points', 'stage', 'arrived', 'episode', 'family')
 
 
 @dataclass
 class Batch:
-    """Frames with one of their two instructions each; shapes as in ``Rollouts``."""
+    """Frames with one of their two instructions each; shapes as in ``Rollouts``.
+
+    Of windows of T frames, one after the other, there are W = B / T.
+    """
 
     image: Tensor  # uint8 [B, H, W, 3]
     features: Tensor
@@ -30,6 +35,7 @@ class Batch:
     points: Tensor
     stage: Tensor
     arrived: Tensor
+    before: Tensor | None = None  # float32 [W, M], the memory's state before each window
 
 
 def hue_rotation(angle: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -74,10 +80,18 @@ class Frames:
         # mirror would be wrong.
         still = np.abs(self.fields['chunks'][:, :, 0, :2]).sum(-1) < 1e-3
         self.searching = (self.fields['stage'] == 0) & still
+        lengths = np.diff(self.bounds)[:, 0]
+        self._begin, self._end = (np.repeat(bound, lengths) for bound in self.bounds.T)
 
     def __len__(self) -> int:
         """Return the number of frames N."""
         return int(self._starts[-1])
+
+    @property
+    def bounds(self) -> NDArray[np.int64]:
+        """Return the first frame of each episode, and the one after its last [E, 2]."""
+        starts = np.flatnonzero(np.diff(self.fields['episode'], prepend=-1))
+        return np.stack([starts, np.append(starts[1:], len(self))], 1)
 
     def images(self, indices: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return pictures uint8 [B, H, W, 3]."""
@@ -85,34 +99,54 @@ class Frames:
         return np.stack([self._shards[s][i] for s, i in zip(
             shards.tolist(), (indices - self._starts[shards]).tolist())])
 
-    def _draw(self, size: int, rng: np.random.Generator) -> NDArray[np.int64]:
-        own = rng.random(size) < (2 / 3 if self._first < len(self) else 0.0)
+    def _draw(self, count: int, window: int, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Return the first frames [W] of windows that lie within one episode each."""
+        own = rng.random(count) < (2 / 3 if self._first < len(self) else 0.0)
         low, high = np.where(own, self._first, 0), np.where(own, len(self), self._first)
-        return np.sort(rng.integers(low, high))
+        first = np.sort(rng.integers(low, high))
+        return np.maximum(self._begin[first], np.minimum(first, self._end[first] - window))
 
-    def batch(self, size: int, rng: np.random.Generator) -> Batch:
+    def batch(self, size: int, rng: np.random.Generator, window: int = 1,
+              states: NDArray[np.float16] | None = None) -> Batch:
         """Draw frames at random, augmented: light, colour cast, left-right mirror.
 
         Two thirds come from the policy's drives, where there are any: its own mistakes are what
-        it must learn to mend.
+        it must learn to mend. Windows of several consecutive frames are augmented as one; with
+        the memory's ``states`` [N, M] after each frame, most of them begin with what it knew, and
+        those are neither mirrored nor turned in hue, since it has not seen them so.
         """
-        indices = self._draw(size, rng)
-        which = rng.integers(2, size=size)
-        part = {key: self.fields[key][indices, which]
+        count = size // window
+        first = self._draw(count, window, rng)
+        which = rng.integers(2, size=count)
+        known = np.zeros(count, bool) if states is None else rng.random(count) < _KNOWN
+        which[known] = 0
+        indices = (first[:, None] + np.arange(window)).ravel()
+        asked = np.repeat(which, window)
+        searching = self.searching[indices, asked].reshape(count, window).any(1)
+        mirrored = (rng.random(count) < 0.5) & ~searching & ~known
+        # Hues turn in picture and instruction together, so that any hue can be asked for.
+        turn = hue_rotation(rng.uniform(-_HUE_TURN, _HUE_TURN, count)
+                            * ((rng.random(count) < 0.5) & ~known))
+        light = np.repeat(other_light(turn, rng), window, 0)
+        turn, mirror = np.repeat(turn, window, 0), np.repeat(mirrored, window)
+
+        part = {key: self.fields[key][indices, asked]
                 for key in ('features', 'chunks', 'points', 'stage', 'arrived')}
         images = self.images(indices)
-        mirror = (rng.random(size) < 0.5) & ~self.searching[indices, which]
         chunk, points, features = part['chunks'].copy(), part['points'].copy(), part['features']
         chunk[mirror] *= MIRROR_AXES
         points[mirror, :, 0] = (1 - points[mirror, :, 0]) * points[mirror, :, 2]
         features = np.where(mirror[:, None], features[:, MIRROR_TEXT], features)
-        # Hues turn in picture and instruction together, so that any hue can be asked for.
-        turn = hue_rotation(rng.uniform(-_HUE_TURN, _HUE_TURN, size) * (rng.random(size) < 0.5))
         coloured = features[:, 9] > 0
         features[coloured, 10:] = np.clip(
             np.einsum('bij,bj->bi', turn[coloured], features[coloured, 10:]), 0, 1)
-        for image, flip, matrix in zip(images, mirror, other_light(turn, rng)):
+        for image, flip, matrix in zip(images, mirror, light):
             cv2.transform(image[:, ::-1].copy() if flip else image, matrix, dst=image)
+        before = None
+        if states is not None:
+            known &= first > self._begin[first]
+            before = torch.from_numpy(
+                np.where(known[:, None], states[first - 1], 0).astype(np.float32))
         return Batch(torch.from_numpy(images), torch.from_numpy(features), torch.from_numpy(chunk),
                      torch.from_numpy(points), torch.from_numpy(part['stage']),
-                     torch.from_numpy(part['arrived']))
+                     torch.from_numpy(part['arrived']), before)

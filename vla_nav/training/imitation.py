@@ -1,4 +1,4 @@
-"""Imitation of the expert's labels: single frames, two processes, exact resume."""
+"""Imitation of the expert's labels: frames or windows of them, two processes, exact resume."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ class ImitationConfig:
     # Over so many steps at the end the rate falls from its peak to a hundredth of it (cosine).
     decay: int = 0
     seed: int = 0
+    # With more than one frame in a row the memory learns too, from what it knew before them:
+    # ``states`` [N, M] of all frames, a .npy file. Such a stretch begins with a new optimiser.
+    window: int = 1
+    states: Path | None = None
 
 
 def losses(encoded: Encoded, chunk: Tensor, arrive: Tensor, batch: Batch,
@@ -72,10 +76,11 @@ def chunk_error(chunk: Tensor, label: Tensor) -> Tensor:
 
 
 def learning_rate(step: int, config: ImitationConfig) -> float:
-    """Return the rate of a step: warm-up at the very first, plateau, cosine decay."""
+    """Return the rate of a step: warm-up of a new optimiser, plateau, cosine decay."""
     part = 1 - (config.last - step) / max(config.decay, 1)
     fall = 0.01 + 0.99 * (1 + math.cos(math.pi * min(max(part, 0.0), 1.0))) / 2
-    return config.peak_rate * min(1.0, (step + 1) / config.warm_up) * fall
+    since = step - (config.first if config.window > 1 else 0)
+    return config.peak_rate * min(1.0, (since + 1) / config.warm_up) * fall
 
 
 def train(directories: list[Path], checkpoint: Path, config: ImitationConfig,
@@ -106,10 +111,12 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
     torch.manual_seed(config.seed)
     model = CompactPolicy().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model)
-    optimizer = torch.optim.AdamW(trained_parameters(model), lr=1e-3, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(trained_parameters(model, config.window), lr=1e-3,
+                                  weight_decay=1e-4)
     step = load_checkpoint(checkpoint, model, average, optimizer)
     step = max(step, config.first)
     frames = Frames(directories)
+    states = np.load(config.states, mmap_mode='r') if config.states else None
     columns = (TextColumn('training'), BarColumn(), TextColumn('{task.completed}/{task.total}'),
                TimeRemainingColumn(), TextColumn('{task.fields[loss]}'))
     with Progress(*columns, disable=rank != 0) as progress:
@@ -119,10 +126,9 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
             for group in optimizer.param_groups:
                 group['lr'] = learning_rate(step, config)
             rng = np.random.default_rng([config.seed, step, rank])
-            batch = frames.batch(config.batch, rng)
+            batch = frames.batch(config.batch, rng, config.window, states)
             encoded = encode_fast(model, batch.image, batch.features)
-            chunk, arrive = model.head(encoded.feature,
-                                       torch.zeros(config.batch, model.config.memory))
+            chunk, arrive = model.head(encoded.feature, _remember(model, encoded, batch, config))
             parts = losses(encoded, chunk, arrive, batch, model.config)
             optimizer.zero_grad()
             torch.stack(list(parts.values())).sum().backward()
@@ -153,10 +159,19 @@ def encode_fast(model: CompactPolicy, image: Tensor, features: Tensor) -> Encode
     return model.attend(*maps, features)
 
 
-def trained_parameters(model: CompactPolicy) -> list[torch.nn.Parameter]:
-    """Return what single frames can teach: everything but the memory."""
+def _remember(model: CompactPolicy, encoded: Encoded, batch: Batch,
+              config: ImitationConfig) -> Tensor:
+    """Return the memory's state at each frame [B, M]; single frames remember nothing."""
+    if config.window == 1:
+        return torch.zeros(config.batch, model.config.memory)
+    inputs = encoded.feature.unflatten(0, (-1, config.window)).transpose(0, 1)
+    return model.memory.sequence(inputs, batch.before).transpose(0, 1).flatten(0, 1)
+
+
+def trained_parameters(model: CompactPolicy, window: int = 1) -> list[torch.nn.Parameter]:
+    """Return what windows can teach: everything; of a single frame, all but the memory."""
     return [p for name, p in model.named_parameters()
-            if not name.startswith(('memory.', 'recall.'))]
+            if window > 1 or not name.startswith(('memory.', 'recall.'))]
 
 
 def _share_gradients(model: CompactPolicy, workers: int) -> None:

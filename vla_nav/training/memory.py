@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from rich.progress import track
 from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.training.dataset import MIRROR_AXES, MIRROR_TEXT, Frames, other_light
@@ -63,16 +64,14 @@ def encode_all(model: CompactPolicy, frames: Frames) -> Sequences:
     """
     chunks = torch.from_numpy(frames.fields['chunks'][:, 0])
     arrived = torch.from_numpy(frames.fields['arrived'][:, 0])
-    episode = frames.fields['episode']
-    starts = np.flatnonzero(np.diff(episode, prepend=-1))
-    bounds = np.stack([starts, np.append(starts[1:], len(episode))], 1)
+    bounds = frames.bounds
     fit = np.array([not frames.searching[a:b, 0].any() for a, b in bounds])
-    light = other_light(np.tile(np.eye(3), (len(starts), 1, 1)), np.random.default_rng(0))
+    light = other_light(np.tile(np.eye(3), (len(bounds), 1, 1)), np.random.default_rng(0))
     light = np.repeat(light, np.diff(bounds)[:, 0], 0)
     return Sequences(torch.cat([_encode(model, frames), _encode(model, frames, light)]),
                      torch.cat([chunks, chunks * torch.from_numpy(MIRROR_AXES)]),
                      torch.cat([arrived, arrived]),
-                     np.concatenate([bounds, bounds[fit] + len(episode)]))
+                     np.concatenate([bounds, bounds[fit] + len(frames)]))
 
 
 def _encode(model: CompactPolicy, frames: Frames, mirror_light: NDArray[np.float64] | None = None,
@@ -98,6 +97,21 @@ def _encode(model: CompactPolicy, frames: Frames, mirror_light: NDArray[np.float
                             initargs=(1,)) as pool:
         for _ in track(pool.map(encode, starts), 'encoding', len(starts)):
             pass
+    return out
+
+
+@torch.inference_mode()
+def all_states(model: CompactPolicy, frames: Frames) -> NDArray[np.float16]:
+    """Return what the memory holds after each frame of the drives, float16 [N, M]."""
+    features, bounds = _encode(model, frames), frames.bounds
+    out = np.empty((len(frames), model.config.memory), np.float16)
+    # Episodes of about one length, side by side: a step of one episode is all overhead.
+    order = np.argsort(bounds[:, 1] - bounds[:, 0])
+    for group in track(np.array_split(order, len(order) // 64 + 1), 'remembering'):
+        padded = pad_sequence([features[a:b].float() for a, b in bounds[group]])
+        states = model.memory.sequence(padded).half().numpy()
+        for (a, b), one in zip(bounds[group], states.swapaxes(0, 1)):
+            out[a:b] = one[:b - a]
     return out
 
 
