@@ -24,6 +24,7 @@ from vla_nav.training.imitation import (
     train,
 )
 from vla_nav.training.instruction import InstructionEncoder, export_instruction
+from vla_nav.training.memory import all_states
 
 
 @pytest.fixture(scope='module')
@@ -44,6 +45,49 @@ def test_a_run_that_is_cut_off_resumes_exactly(rollouts: Path, tmp_path: Path) -
     assert int(a['step']) == 4 and a.keys() == b.keys()
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=0, atol=0, msg=name)
+
+
+def test_windows_resume_exactly_and_teach_the_memory(rollouts: Path, tmp_path: Path) -> None:
+    frames = Frames([rollouts])
+    np.save(tmp_path / 'states.npy', all_states(CompactPolicy(), frames))
+    settings = {'batch': 8, 'warm_up': 2, 'window': 4, 'states': tmp_path / 'states.npy'}
+    whole, parts = tmp_path / 'whole.safetensors', tmp_path / 'parts.safetensors'
+    train([rollouts], whole, ImitationConfig(0, 4, **settings), workers=1)
+    train([rollouts], parts, ImitationConfig(0, 2, **settings), workers=1)
+    train([rollouts], parts, ImitationConfig(0, 4, **settings), workers=1)
+    a, b = load_file(whole), load_file(parts)
+    for name in a:
+        torch.testing.assert_close(a[name], b[name], rtol=0, atol=0, msg=name)
+    assert a['model.recall.weight'].any()  # it was zero
+
+
+def test_windows_are_consecutive_and_begin_with_what_was_known(rollouts: Path) -> None:
+    frames = Frames([rollouts])
+    numbers = np.arange(len(frames), dtype=np.float16)[:, None]
+    batch = frames.batch(4 * 200, np.random.default_rng(0), 4, numbers)
+    assert batch.before is not None and len(batch.before) == 200
+    stages = batch.stage.unflatten(0, (200, 4))
+    assert bool((stages.diff(dim=1) >= 0).all())  # no window crosses into the next episode
+    known = batch.before[:, 0] > 0
+    assert 0.6 < known.float().mean() < 0.8
+    chunk = batch.chunk.unflatten(0, (200, 4))[known, 0]
+    labels = frames.fields['chunks'][batch.before[known, 0].long() + 1, 0]
+    torch.testing.assert_close(chunk, torch.from_numpy(labels))  # driven, not mirrored
+
+
+def test_states_of_all_frames_are_those_of_one_step_after_another(rollouts: Path) -> None:
+    torch.manual_seed(0)
+    model, frames = CompactPolicy().eval(), Frames([rollouts])
+    states = all_states(model, frames)
+    begin, end = frames.bounds[1]
+    at = np.arange(begin, end)
+    with torch.inference_mode():
+        features = encode_fast(model, torch.from_numpy(frames.images(at)),
+                               torch.from_numpy(frames.fields['features'][at, 0])).feature
+        state = torch.zeros(1, model.config.memory)
+        for one in features.half().float():
+            state = model.memory(one[None], state)
+    np.testing.assert_allclose(states[end - 1], state[0], atol=3e-3)
 
 
 def test_mirrored_frames_have_mirrored_labels(rollouts: Path) -> None:
