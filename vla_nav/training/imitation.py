@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import copy
 import math
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.multiprocessing as processes
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor, distributed
+from torch import Tensor
 from torch.nn import functional
 
 from vla_nav.policies.compact import CompactConfig, CompactPolicy, Encoded
+from vla_nav.training import cores
 from vla_nav.training.dataset import Batch, Frames
 from vla_nav.training.optimizer_state import optimizer_tensors, restore_optimizer
 
 # The first rows of a chunk are what is mostly driven.
 ROW_WEIGHTS = torch.tensor([1.5, 1.4, 1.2, 1.0, 0.9, 0.8, 0.7, 0.5])
-_AVERAGE = 0.995
-_HAS_BFLOAT16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() and \
-    torch.cpu._is_avx512_bf16_supported()
+# How much of the running average of the weights stays, a step.
+AVERAGE = 0.995
 
 
 @dataclass(frozen=True)
@@ -87,27 +84,16 @@ def train(directories: list[Path], checkpoint: Path, config: ImitationConfig,
           workers: int = 2) -> None:
     """Train from ``checkpoint`` (or from nothing at step 0) and write it back.
 
-    ``workers`` processes of one thread each average their gradients: on a small machine they
-    beat one process of as many threads. A run that is cut off resumes from the last checkpoint
-    with the same batches, since each step's batch depends on the seed, step and worker alone;
-    one that is done already is left at once.
+    ``workers`` processes average their gradients. A run that is cut off resumes from the last
+    checkpoint with the same batches, since each step's batch depends on the seed, step and worker
+    alone; one that is done already is left at once.
     """
-    if checkpoint_step(checkpoint) >= config.last:
-        return
-    # Without this, glibc returns every large tensor to the kernel and takes page faults for the
-    # next one: half of the time of a step.
-    os.environ |= {'MALLOC_MMAP_MAX_': '0', 'MALLOC_TRIM_THRESHOLD_': str(8 << 30),
-                   'MALLOC_TOP_PAD_': str(256 << 20)}
-    # The processes meet at a file, since a port may be another training's.
-    with tempfile.TemporaryDirectory() as folder:
-        processes.spawn(_work, (workers, f'file://{folder}/meeting', directories, checkpoint,
-                                config), nprocs=workers)
+    if checkpoint_step(checkpoint) < config.last:
+        cores.spread(_work, workers, directories, checkpoint, config)
 
 
-def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkpoint: Path,
+def _work(rank: int, workers: int, directories: list[Path], checkpoint: Path,
           config: ImitationConfig) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group('gloo', meeting, rank=rank, world_size=workers)
     torch.manual_seed(config.seed)
     model = CompactPolicy().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(model)
@@ -132,7 +118,7 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
             parts = losses(encoded, chunk, arrive, batch, model.config)
             optimizer.zero_grad()
             torch.stack(list(parts.values())).sum().backward()
-            _share_gradients(model, workers)
+            cores.average_gradients(model.parameters(), workers)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             step += 1
@@ -145,16 +131,14 @@ def _work(rank: int, workers: int, meeting: str, directories: list[Path], checkp
                 save_checkpoint(checkpoint, model, average, optimizer, step)
                 print(f'step {step} ' + ' '.join(f'{k} {v:.4f}' for k, v in meter.items()),
                       flush=True)
-    distributed.barrier()
-    distributed.destroy_process_group()
 
 
 def encode_fast(model: CompactPolicy, image: Tensor, features: Tensor) -> Encoded:
-    """Encode with bfloat16 convolutions where the processor has them: half of the time.
+    """Encode with bfloat16 convolutions where the processor has them.
 
     Where things are is computed in float32: a bfloat16 coordinate would be a pixel off.
     """
-    with torch.autocast('cpu', torch.bfloat16, enabled=_HAS_BFLOAT16):
+    with cores.bfloat16():
         maps = model.convolve(image, features)
     return model.attend(*maps, features)
 
@@ -174,21 +158,10 @@ def trained_parameters(model: CompactPolicy, window: int = 1) -> list[torch.nn.P
             if window > 1 or not name.startswith(('memory.', 'recall.'))]
 
 
-def _share_gradients(model: CompactPolicy, workers: int) -> None:
-    gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in gradients])
-    distributed.all_reduce(flat)
-    start = 0
-    for gradient in gradients:
-        count = gradient.numel()
-        gradient.copy_(flat[start:start + count].view_as(gradient) / workers)
-        start += count
-
-
 def _follow(average: CompactPolicy, model: CompactPolicy) -> None:
     with torch.no_grad():
         for a, b in zip(average.parameters(), model.parameters()):
-            a.lerp_(b, 1 - _AVERAGE)
+            a.lerp_(b, 1 - AVERAGE)
 
 
 def save_checkpoint(path: Path, model: CompactPolicy, average: CompactPolicy,

@@ -8,8 +8,6 @@ a network from scratch to see; sequences, which teach it to remember, come after
 from __future__ import annotations
 
 import contextlib
-import os
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -18,23 +16,28 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.multiprocessing as processes
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from vla_nav.policies.compact import CompactConfig, Encoded
 from vla_nav.policies.config import FamilyConfig
 from vla_nav.policies.family import FamilyPolicy, Instructions
+from vla_nav.training import cores
 from vla_nav.training.dataset import Batch, Frames
 from vla_nav.training.family import checkpoint
 from vla_nav.training.family.checkpoint import Progress
 from vla_nav.training.family.showing import shown
-from vla_nav.training.imitation import ImitationConfig, chunk_error, learning_rate, losses
+from vla_nav.training.imitation import (
+    AVERAGE,
+    ImitationConfig,
+    chunk_error,
+    learning_rate,
+    losses,
+)
 
 _STAGES = 3
 _READOUT = 128
-_AVERAGE = 0.995
 _CHECKED = 512  # validation frames that each check looks at
 
 
@@ -109,20 +112,14 @@ def fast() -> Iterator[None]:
 
     The fused attention of this PyTorch takes three times as long backwards as all the rest.
     """
-    able = (torch.ops.mkldnn._is_mkldnn_bf16_supported()
-            and torch.cpu._is_avx512_bf16_supported())
-    with torch.autocast('cpu', torch.bfloat16, enabled=able), sdpa_kernel(SDPBackend.MATH):
+    with cores.bfloat16(), sdpa_kernel(SDPBackend.MATH):
         yield
 
 
 def learn_glimpses(job: GlimpseJob) -> None:
     """Train to the end of the stretch, or go on to it; :func:`load_glimpses` has the result."""
     if not (job.folder / checkpoint.BEST).exists():
-        # Or glibc gives each large tensor back to the kernel: half of the time of a step.
-        os.environ.update(MALLOC_MMAP_MAX_='0', MALLOC_TRIM_THRESHOLD_=str(8 << 30),
-                          MALLOC_TOP_PAD_=str(256 << 20))
-        with tempfile.TemporaryDirectory() as meeting:
-            processes.spawn(_work, (job, f'file://{meeting}/point'), nprocs=job.workers)
+        cores.spread(_work, job.workers, job)
 
 
 def load_glimpses(folder: Path, config: FamilyConfig) -> tuple[FamilyPolicy, Glimpse]:
@@ -134,13 +131,11 @@ def load_glimpses(folder: Path, config: FamilyConfig) -> tuple[FamilyPolicy, Gli
     return policy, glimpse
 
 
-def _work(rank: int, job: GlimpseJob, meeting: str) -> None:
-    torch.set_num_threads(1)
-    distributed.init_process_group('gloo', meeting, rank=rank, world_size=job.workers)
+def _work(rank: int, workers: int, job: GlimpseJob) -> None:
     torch.manual_seed(job.stretch.seed)
     model = Glimpse(FamilyPolicy(job.config))
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(_AVERAGE))
+    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE))
     both = nn.ModuleDict({'model': model, 'average': average})
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=1e-4)
     found = checkpoint.load(job.folder, both, optimizer, job.signature())
@@ -160,8 +155,6 @@ def _work(rank: int, job: GlimpseJob, meeting: str) -> None:
                 checkpoint.save(job.folder, both, optimizer, {}, progress, job.signature())
     if rank == 0:
         checkpoint.save_best(job.folder, average.module)
-    distributed.barrier()
-    distributed.destroy_process_group()
 
 
 def _steps(job: GlimpseJob, rank: int, model: Glimpse, average: AveragedModel,
@@ -180,7 +173,7 @@ def _steps(job: GlimpseJob, rank: int, model: Glimpse, average: AveragedModel,
         parts = model.losses(frames.batch(job.stretch.batch, rng))
         optimizer.zero_grad()
         torch.stack([*parts.values()]).sum().backward()
-        _average_gradients(parameters, job.workers)
+        cores.average_gradients(parameters, job.workers)
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         average.update_parameters(model)
@@ -190,14 +183,6 @@ def _steps(job: GlimpseJob, rank: int, model: Glimpse, average: AveragedModel,
             now = value.item()
             meter[name] = now + 0.98 * (meter.get(name, now) - now)
         yield meter
-
-
-def _average_gradients(parameters: list[nn.Parameter], workers: int) -> None:
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    whole = torch.cat([gradient.flatten() for gradient in gradients])
-    distributed.all_reduce(whole)
-    for gradient, part in zip(gradients, whole.split([g.numel() for g in gradients])):
-        gradient.copy_(part.view_as(gradient) / workers)
 
 
 def _note(progress: Progress, parts: dict[str, float], average: AveragedModel,
