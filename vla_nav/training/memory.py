@@ -8,6 +8,7 @@ learn its scenes by heart, if the second form of each and dropout did not hinder
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -22,6 +23,9 @@ from torch.nn.utils.rnn import pad_sequence
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.training.dataset import MIRROR_AXES, MIRROR_TEXT, Frames, other_light
 from vla_nav.training.imitation import chunk_error, encode_fast
+
+# Features [B, F] of pictures uint8 [B, H, W, 3] and instructions [B, 13].
+Look = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -57,10 +61,15 @@ class Sequences:
 
 
 def encode_all(model: CompactPolicy, frames: Frames) -> Sequences:
+    """Encode all frames with the compact policy's encoder, as :func:`encode_drives` does."""
+    return encode_drives(_look(model), model.config.feature, frames)
+
+
+def encode_drives(look: Look, size: int, frames: Frames) -> Sequences:
     """Encode all frames under the instruction that was driven, and again mirrored.
 
-    The mirrored drives have each its own light. Episodes in which the robot searches before the
-    first gate have no mirror image.
+    ``look`` gives features of ``size``, in several threads at once. The mirrored drives have each
+    its own light. Episodes in which the robot searches before the first gate have no mirror image.
     """
     chunks = torch.from_numpy(frames.fields['chunks'][:, 0])
     arrived = torch.from_numpy(frames.fields['arrived'][:, 0])
@@ -68,31 +77,34 @@ def encode_all(model: CompactPolicy, frames: Frames) -> Sequences:
     fit = np.array([not frames.searching[a:b, 0].any() for a, b in bounds])
     light = other_light(np.tile(np.eye(3), (len(bounds), 1, 1)), np.random.default_rng(0))
     light = np.repeat(light, np.diff(bounds)[:, 0], 0)
-    return Sequences(torch.cat([_encode(model, frames), _encode(model, frames, light)]),
+    return Sequences(torch.cat([_encode(look, size, frames), _encode(look, size, frames, light)]),
                      torch.cat([chunks, chunks * torch.from_numpy(MIRROR_AXES)]),
                      torch.cat([arrived, arrived]),
                      np.concatenate([bounds, bounds[fit] + len(frames)]))
 
 
-def _encode(model: CompactPolicy, frames: Frames, mirror_light: NDArray[np.float64] | None = None,
-            size: int = 256) -> torch.Tensor:
-    """Return features float16 [N, F]; mirrored, under a light [N, 3, 4], where one is given."""
+def _look(model: CompactPolicy) -> Look:
     model.eval()
-    out = torch.empty(len(frames), model.config.feature, dtype=torch.float16)
+    return lambda image, features: encode_fast(model, image, features).feature
+
+
+def _encode(look: Look, size: int, frames: Frames,
+            mirror_light: NDArray[np.float64] | None = None, batch: int = 256) -> torch.Tensor:
+    """Return features float16 [N, F]; mirrored, under a light [N, 3, 4], where one is given."""
+    out = torch.empty(len(frames), size, dtype=torch.float16)
 
     @torch.inference_mode()
     def encode(start: int) -> None:
-        indices = np.arange(start, min(start + size, len(frames)))
+        indices = np.arange(start, min(start + batch, len(frames)))
         images, text = frames.images(indices), frames.fields['features'][indices, 0]
         if mirror_light is not None:
             for image, light in zip(images, mirror_light[indices]):
                 cv2.transform(image[:, ::-1].copy(), light, dst=image)
             text = text[:, MIRROR_TEXT]
-        out[start:start + size] = encode_fast(
-            model, torch.from_numpy(images), torch.from_numpy(text)).feature.half()
+        out[start:start + batch] = look(torch.from_numpy(images), torch.from_numpy(text)).half()
 
     # Pictures a core, not cores a picture: unpacking takes as long as encoding.
-    starts = range(0, len(frames), size)
+    starts = range(0, len(frames), batch)
     with ThreadPoolExecutor(os.cpu_count(), initializer=torch.set_num_threads,
                             initargs=(1,)) as pool:
         for _ in track(pool.map(encode, starts), 'encoding', len(starts)):
@@ -103,7 +115,7 @@ def _encode(model: CompactPolicy, frames: Frames, mirror_light: NDArray[np.float
 @torch.inference_mode()
 def all_states(model: CompactPolicy, frames: Frames) -> NDArray[np.float16]:
     """Return what the memory holds after each frame of the drives, float16 [N, M]."""
-    features, bounds = _encode(model, frames), frames.bounds
+    features, bounds = _encode(_look(model), model.config.feature, frames), frames.bounds
     out = np.empty((len(frames), model.config.memory), np.float16)
     # Episodes of about one length, side by side: a step of one episode is all overhead.
     order = np.argsort(bounds[:, 1] - bounds[:, 0])

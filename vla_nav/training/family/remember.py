@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +14,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vla_nav.policies.compact import Encoded
 from vla_nav.policies.family import FamilyPolicy
+from vla_nav.training import cores
 from vla_nav.training.dataset import Frames
 from vla_nav.training.family.glimpses import Glimpse
 from vla_nav.training.family.trainer import Notes
 from vla_nav.training.imitation import chunk_error
-from vla_nav.training.memory import MemoryConfig, Sequences, encode_all
-
-
-@dataclass(frozen=True)
-class _Sizes:
-    feature: int
-
-
-class _AsEncoder(nn.Module):
-    """A member's glimpse in the form in which the compact policy's encoder is asked."""
-
-    def __init__(self, glimpse: Glimpse, size: int) -> None:
-        super().__init__()
-        self.glimpse, self.config = glimpse, _Sizes(size)
-
-    def convolve(self, image: Tensor, features: Tensor) -> tuple[Tensor]:
-        return (self.glimpse(image, features)[0],)
-
-    def attend(self, fused: Tensor, features: Tensor) -> Encoded:
-        return Encoded(fused, fused, fused)
+from vla_nav.training.memory import MemoryConfig, Sequences, encode_drives
 
 
 class _Some:
@@ -67,8 +47,12 @@ def encode(glimpse: Glimpse, size: int, directories: Sequence[Path], out: Path,
     Of more than ``limit`` frames only every n-th episode is taken. Each directory becomes a file,
     so that what was cut off goes on.
     """
-    model: Any = _AsEncoder(glimpse, size).to(
-        memory_format=torch.channels_last)  # type: ignore[call-overload]
+    glimpse.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def look(image: Tensor, features: Tensor) -> Tensor:
+        with cores.bfloat16():
+            return glimpse(image, features)[0]
+
     every = max(1, -(-len(Frames([*directories])) // limit))
     parts = []
     out.mkdir(parents=True, exist_ok=True)
@@ -76,7 +60,7 @@ def encode(glimpse: Glimpse, size: int, directories: Sequence[Path], out: Path,
         path = out / f'{number}_{directory.name}.safetensors'
         if not path.exists():
             some: Any = _Some(Frames([directory]), every)
-            found = encode_all(model, some)
+            found = encode_drives(look, size, some)
             partial = path.with_suffix('.partial')
             save_file({'features': found.features, 'chunks': found.chunks,
                        'arrived': found.arrived, 'bounds': torch.from_numpy(found.bounds)},
