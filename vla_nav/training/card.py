@@ -31,7 +31,7 @@ Korean, from one forward camera, on an omnidirectional base ({axes}).
 
 {frames:,} frames of {episodes:,} simulated episodes (scenario version {version}), seeds
 {seeds}; evaluation uses seeds from 1,000,000 on. {steps:,} steps of imitation at batch
-{batch}, with DAgger rounds in between{memory}.
+{batch}, with DAgger rounds in between{windows}{memory}.
 {minutes} minutes on {workers} CPU threads, {memory_gib} GiB at most a process. Seed {seed}.
 {history}
 
@@ -57,6 +57,7 @@ def write_card(directory: Path, config: BundleConfig) -> None:
     sizes = {key: f'{(directory / file.name).stat().st_size:,}'
              for key, file in config.files if file is not None}
     rounds = recipe['rounds']
+    together = sum(one['steps'] for one in rounds if one['window'] > 1)
     (directory / 'README.md').write_text(_CARD.format(
         name=config.name, axes=', '.join(config.action_space.names), chunk=config.chunk,
         **sizes, width=config.image.width, height=config.image.height,
@@ -65,7 +66,9 @@ def write_card(directory: Path, config: BundleConfig) -> None:
         episodes=recipe['expert_episodes'] + sum(one['episodes'] for one in rounds),
         version=training['scenario_version'], seeds=', '.join(ranges),
         steps=recipe['expert_steps'] + sum(one['steps'] for one in rounds),
-        batch=128 * recipe['workers'], memory=(
+        batch=128 * recipe['workers'], windows=(
+            f', {together:,} of them on windows of pictures, memory and all' if together else ''),
+        memory=(
             f', then {recipe["memory_steps"]:,} steps for the memory' if recipe['memory_steps']
             else '; the memory is there but not trained, so that it decides by single pictures'),
         minutes=training['minutes'], workers=recipe['workers'],
