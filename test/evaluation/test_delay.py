@@ -1,45 +1,97 @@
-"""A delayed policy looks at the newest picture and its chunks keep the stamp of what they saw."""
+"""A slow model looks at the newest picture, and its chunks keep the stamp of what they saw."""
 
 from __future__ import annotations
 
 import numpy as np
-from bundles import STEP_NS, write_bundle
+import pytest
 
-from vla_nav.contracts import Frame
-from vla_nav.control.executor import ChunkExecutor
-from vla_nav.evaluation.delay import DelayedPolicy
-from vla_nav.runtimes import load_policy
+from vla_nav.contracts import ActionChunk, Frame, PolicySpec
+from vla_nav.control.pace import allowed_age_s, too_slow
+from vla_nav.evaluation.delay import measure, plot
+from vla_nav.evaluation.rollout import Robot
+from vla_nav.spaces import OMNI_3D
+
+STEP_NS = 100_000_000
+START = 10  # steps; a stamp of 0 means that there is no picture
+CHUNK = 8
+SPEC = PolicySpec('forward', OMNI_3D, 96, 128, STEP_NS, CHUNK, max_observation_age_s=0.5)
 
 
-def _run(tmp_path, delay_steps, steps=12):
-    policy = DelayedPolicy(load_policy(write_bundle(tmp_path)), delay_steps * STEP_NS)
-    policy.set_instruction('go')
-    policy.reset()
-    executor, moved, stamps = ChunkExecutor(), [], []
+class Forward:
+    """Drives 1 cm/s forward for each row of its chunk, and notes what it is shown."""
+
+    spec = SPEC
+
+    def __init__(self):
+        self.seen = []
+
+    def reset(self):
+        pass
+
+    def set_instruction(self, text):
+        return text
+
+    def act(self, frame: Frame):
+        self.seen.append(frame.stamp_ns // STEP_NS - START)
+        rows = np.zeros((CHUNK, 3), np.float32)
+        rows[:, 0] = 0.01 * np.arange(1, CHUNK + 1)
+        return ActionChunk(rows, STEP_NS, frame.stamp_ns)
+
+
+def run(delay_steps, steps=12):
+    """Return which pictures the model saw, and the row that was driven in each step."""
+    policy = Forward()
+    robot = Robot(policy, 'go', delay_steps * STEP_NS)
+    image, speeds, shown = np.zeros((96, 128, 3), np.uint8), [], []
     for step in range(1, steps + 1):
-        chunk = policy.act(Frame(np.zeros((96, 128, 3), np.uint8), step * STEP_NS))
-        executor.put(chunk)
-        if len(chunk.velocities):
-            stamps.append((step, chunk.stamp_ns // STEP_NS))
-        command = executor.command(step * STEP_NS)
-        moved.append(command is not None)
-    return policy, moved, stamps
+        now_ns = (START + step) * STEP_NS
+        if robot.looks(now_ns):
+            shown.append(step)
+        speeds.append(robot.step(image, now_ns).linear_x)
+    assert shown == policy.seen
+    return policy.seen, [round(100 * speed) for speed in speeds]
 
 
-def test_without_delay_nothing_changes(tmp_path):
-    policy, moved, stamps = _run(tmp_path, 0)
-    assert all(moved) and stamps == [(step, step) for step in range(1, 13)]
-    assert policy.spec.max_observation_age_s == 0.5
+def test_without_delay_each_picture_is_looked_at_and_the_first_row_driven():
+    seen, rows = run(0)
+    assert seen == list(range(1, 13)) and rows[0] == 1
+    assert max(rows) <= 2  # of older chunks a later row is due, with less weight
 
 
-def test_chunks_come_late_and_the_robot_drives_on_with_what_is_left(tmp_path):
-    policy, moved, stamps = _run(tmp_path, 3)
-    assert stamps == [(4, 1), (7, 4), (10, 7)]
-    assert moved == [False] * 3 + [True] * 9  # chunks of eight steps outlast six
-    assert policy.spec.max_observation_age_s == 0.5 + 0.6
+def test_rows_that_passed_while_the_model_was_thinking_are_dropped():
+    seen, rows = run(3)
+    assert seen == [1, 4, 7, 10]
+    assert rows == [0, 0, 0, 4, 5, 6, 4, 5, 6, 4, 5, 6]
 
 
-def test_what_takes_longer_than_a_chunk_leaves_gaps(tmp_path):
-    _, moved, stamps = _run(tmp_path, 6, 24)
-    assert stamps == [(7, 1), (13, 7), (19, 13)]
-    assert moved[6:12] == [True, True, False, False, False, False]
+def test_a_model_of_400_ms_bridges_with_a_chunk_of_800_ms_and_the_guard_lets_it():
+    _, rows = run(4, 16)
+    assert rows[4:] == [5, 6, 7, 8] * 3
+
+
+def test_what_takes_longer_than_a_chunk_leaves_gaps():
+    _, rows = run(6, 24)
+    assert rows[6:18] == [7, 8, 0, 0, 0, 0] * 2
+
+
+def test_pictures_may_be_older_by_two_delays():
+    assert allowed_age_s(0.5, 0.0) == 0.5 and allowed_age_s(0.5, 0.4) == pytest.approx(1.3)
+
+
+@pytest.mark.parametrize(('thinking_s', 'period_s', 'model_delay_s', 'says'), [
+    (0.005, 0.05, 0.0, ''), (0.1, 0.5, 0.0, ''), (0.2, 0.05, 0.0, ''),
+    (0.32, 0.05, 0.0, 'model_delay:=0.35'), (0.32, 0.05, 0.35, ''),
+    (0.41, 0.05, 0.45, 'does not reach'), (5.0, 0.05, 0.0, 'does not reach')])
+def test_a_model_that_is_too_slow_is_told_what_helps(thinking_s, period_s, model_delay_s, says):
+    found = too_slow(SPEC, thinking_s, period_s, model_delay_s)
+    assert says in found and bool(says) == bool(found)
+
+
+def test_each_delay_drives_the_same_episodes_and_is_compared_with_the_first():
+    noted = []
+    result = measure('straight', [0, 400], 2, 1_000_000,
+                     note=lambda delay, record: noted.append((delay, record.seed)))
+    assert [delay for delay, _ in noted] == [0, 0, 400, 400] and noted[0][1] == noted[2][1]
+    assert [row['delay_ms'] for row in result['delays']] == [0, 400]
+    assert all(len(row['minus_first']) == 3 for row in result['delays'])
+    assert plot(result).startswith(b'\x89PNG')

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from vla_nav.contracts import PolicyError
@@ -23,6 +24,8 @@ def delay(
     = '0,100,200,400,800',
     episodes: Annotated[int, typer.Option(min=1, help='Episodes for each delay, the same.')] = 48,
     first_seed: Annotated[int, typer.Option(min=0, help='Seeds count up from here.')] = 1_000_000,
+    workers: Annotated[int, typer.Option(min=1, help='Processes; the result does not depend on '
+                                         'them.')] = os.cpu_count() or 1,
     out: Annotated[Path | None, typer.Option(help='Folder for delay.json and delay.png.')] = None,
     as_json: Annotated[bool, typer.Option('--json', help='Print JSON for programs.')] = False,
 ) -> None:
@@ -34,9 +37,12 @@ def delay(
         chosen = [int(word) for word in delays.split(',')]
         ensure_gl()
         from vla_nav.evaluation.delay import measure, plot
-        with Progress(console=_ERR) as bar:
-            task = bar.add_task('driving', total=len(chosen) * episodes)
-            result = measure(policy, chosen, episodes, first_seed, lambda: bar.advance(task))
+        columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
+                   TimeRemainingColumn())
+        with Progress(*columns, console=_ERR, transient=True) as bar:
+            task = bar.add_task('', total=len(set(chosen)) * episodes)
+            result = measure(policy, chosen, episodes, first_seed, workers, lambda delay, record:
+                             bar.update(task, advance=1, description=f'{delay} ms'))
     except (NoGl, PolicyError, ValueError) as error:
         _ERR.print(f'error: {error}', style='red', markup=False, highlight=False)
         raise typer.Exit(1) from error
@@ -47,10 +53,12 @@ def delay(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    table = Table('delay, ms', 'success', '95 %', 'relative', title=policy)
+    table = Table('delay, ms', 'success', '95 %', 'relative', 'minus the first, 95 %',
+                  'collisions', title=policy)
     for row in result['delays']:
-        low, high = row['ci95']
+        (low, high), (_, least, most) = row['ci95'], row['minus_first']
         relative = '–' if row['relative'] is None else f'{row["relative"]:.2f}'
         table.add_row(str(row['delay_ms']), f'{row["success"]}/{episodes}',
-                      f'{low:.2f} to {high:.2f}', relative)
+                      f'{low:.2f} to {high:.2f}', relative, f'{least:+.2f} to {most:+.2f}',
+                      f'{row["collision_rate"]:.2f}')
     _OUT.print(table)

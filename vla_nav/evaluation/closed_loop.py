@@ -25,17 +25,22 @@ from vla_nav.simulation.world import World
 
 @dataclass(frozen=True)
 class Settings:
-    """One closed-loop measurement: who drives, what is varied, how many episodes from where."""
+    """One closed-loop measurement: who drives, what is varied, how many episodes from where.
+
+    ``delay_ms`` is how long the model thinks about a picture, the robot driving on meanwhile.
+    """
 
     policy: str
     episodes: int
     first_seed: int = FIRST_EVALUATION_SEED
     condition: Condition = field(default_factory=Condition)
+    delay_ms: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a summary prints them; equal ones give equal results."""
         return {'policy': self.policy, 'episodes': self.episodes, 'first_seed': self.first_seed,
-                'scenario_version': SCENARIO_VERSION, **self.condition.to_dict()}
+                'scenario_version': SCENARIO_VERSION, **self.condition.to_dict(),
+                **({'delay_ms': self.delay_ms} if self.delay_ms else {})}
 
 
 class Driver:
@@ -50,6 +55,7 @@ class Driver:
         self._policy = make_driver(settings.policy, self._world, statistics, condition.text,
                                    condition.image)
         self._condition = condition
+        self._delay_ns = settings.delay_ms * 1_000_000
 
     def run(self, index: int, seed: int, cell: str) -> EpisodeRecord:
         """Drive one episode."""
@@ -62,7 +68,8 @@ class Driver:
         scenario = task.scenario
         self._world.load(scenario)
         judge = Judge(self._world)
-        trace = drive(self._world, judge, self._policy, task.instruction, self._see, keep_frames)
+        trace = drive(self._world, judge, self._policy, task.instruction, self._see, keep_frames,
+                      self._delay_ns)
         end = judge.outcome()
         reached = '' if end.reached is None else name_of(scenario, end.reached)
         record = EpisodeRecord(

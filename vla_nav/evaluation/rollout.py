@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_nav.contracts import Frame, NotUnderstood, Policy, PolicyError
+from vla_nav.contracts import ActionChunk, Frame, NotUnderstood, Policy, PolicyError
 from vla_nav.control.executor import ChunkExecutor
 from vla_nav.control.guard import Guard, GuardSettings
 from vla_nav.control.limits import Velocity
 from vla_nav.control.liveness import PictureWatch
+from vla_nav.control.pace import allowed_age_s
 from vla_nav.control.task import Task, TaskState
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.world import World
@@ -51,16 +52,22 @@ class Trace:
 class Robot:
     """The chain that a robot runs, on one clock: policy, task, executor, guard."""
 
-    def __init__(self, policy: Policy, instruction: str) -> None:
-        """Begin the task that ``instruction`` names; what is not understood means standstill."""
+    def __init__(self, policy: Policy, instruction: str, delay_ns: int = 0) -> None:
+        """Begin the task that ``instruction`` names; what is not understood means standstill.
+
+        The model takes ``delay_ns`` for a picture, and the guard knows it. As on the robot, it
+        looks at nothing meanwhile, and then at the newest picture.
+        """
         spec = policy.spec
         self._policy = policy
         self._space = spec.action_space
         # A simulator without noise gives identical pictures at standstill: none count as frozen.
         self._task = Task(spec.action_space.size, ChunkExecutor(), PictureWatch(0),
                           spec.arrived_threshold)
-        self._guard = Guard(GuardSettings.model_validate(
-            {'max_observation_age': spec.max_observation_age_s}))
+        self._guard = Guard(GuardSettings.model_validate({
+            'max_observation_age': allowed_age_s(spec.max_observation_age_s, delay_ns * 1e-9)}))
+        self._delay_ns = delay_ns
+        self._thought: tuple[int, ActionChunk] | None = None  # when it is done, and what it is
         # The guard of a running graph has been deciding before the first picture.
         self._guard.decide(_START_NS - STEP_NS)
         try:
@@ -70,10 +77,9 @@ class Robot:
         except NotUnderstood as error:
             self._task.refuse(instruction, str(error))
 
-    @property
-    def looks(self) -> bool:
-        """Tell whether the next picture will be looked at."""
-        return self._task.driving
+    def looks(self, now_ns: int) -> bool:
+        """Tell whether a picture taken at ``now_ns`` will be looked at."""
+        return self._task.driving and (self._thought is None or self._thought[0] <= now_ns)
 
     def step(self, image: NDArray[np.uint8], now_ns: int) -> Velocity:
         """Return what the base is sent for a picture uint8 [H, W, 3] taken at ``now_ns``."""
@@ -81,13 +87,26 @@ class Robot:
         self._task.see(True, now_ns, now_ns)
         if self._task.driving:
             try:
-                self._task.take(self._policy.act(Frame(image, now_ns)))
+                chunk = self._think(Frame(image, now_ns))
+                if chunk is not None:
+                    self._task.take(chunk)
             except PolicyError as error:
                 self._task.fail(str(error))
         command = self._task.command(now_ns, now_ns)
         velocity = Velocity(*self._space.to_twist(command.velocity))
         self._guard.take_policy(velocity, command.stamp_ns, now_ns, now_ns)
         return self._guard.decide(now_ns).velocity
+
+    def _think(self, frame: Frame) -> ActionChunk | None:
+        """Return the chunk that has been thought out by now, and begin with the next one."""
+        if not self._delay_ns:
+            return self._policy.act(frame)
+        done = None
+        if self._thought is not None and self._thought[0] <= frame.stamp_ns:
+            done, self._thought = self._thought[1], None
+        if self._thought is None:
+            self._thought = frame.stamp_ns + self._delay_ns, self._policy.act(frame)
+        return done
 
     def trouble(self, now_ns: int) -> str:
         """Return why the policy stands for cause at the end, '' where it does not."""
@@ -98,15 +117,16 @@ class Robot:
 
 
 def drive(world: World, judge: Judge, policy: Policy, instruction: str = '', see: bool = True,
-          keep_frames: bool = False) -> Trace:
+          keep_frames: bool = False, delay_ns: int = 0) -> Trace:
     """Drive a loaded world until the judge has seen enough.
 
-    ``see=False`` spares the rendering for drivers that do not look.
+    ``see=False`` spares the rendering for drivers that do not look; ``delay_ns`` is how long the
+    model takes for a picture.
     """
-    robot, trace, now_ns = Robot(policy, instruction), Trace(), _START_NS
+    robot, trace, now_ns = Robot(policy, instruction, delay_ns), Trace(), _START_NS
     trace.note(world)
     while not judge.done:
-        image = world.render() if (see and robot.looks) or keep_frames else _UNSEEN
+        image = world.render() if (see and robot.looks(now_ns)) or keep_frames else _UNSEEN
         if keep_frames:
             trace.frames.append(image)
         command = robot.step(image, now_ns)
