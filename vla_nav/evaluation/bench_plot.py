@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 from matplotlib.figure import Figure
+
+from vla_nav.evaluation.png import to_png
 
 _COLOURS = {'decode': '#9db4c0', 'network': '#2a6f97'}
 
@@ -30,6 +31,4 @@ def plot(result: Mapping[str, Any]) -> bytes:
     axes.invert_yaxis()
     axes.grid(axis='x', alpha=0.3)
     figure.legend(loc='outside lower center', ncols=4, fontsize=8)
-    out = io.BytesIO()
-    figure.savefig(out, format='png', dpi=120)
-    return out.getvalue()
+    return to_png(figure, 120)

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from matplotlib.figure import Figure
 
 from vla_nav.evaluation.curves import learning_curves
-from vla_nav.evaluation.page_head import HEAD
+from vla_nav.evaluation.html import FIGURES, HEAD, inline, render
+from vla_nav.evaluation.png import to_png
 
-_TEMPLATE = HEAD + """
-  table { border-collapse: collapse; background: #fff; border: 1px solid #dde4e8 }
-  th, td { padding: 3px 12px; text-align: right; border-top: 1px solid #eef2f4 }
-  th:first-child, td:first-child { text-align: left } .dim { color: #5d6d78 }
-  img { max-width: 100%; background: #fff; border: 1px solid #dde4e8; margin-top: 10px }
-  .worse { color: #a33 }
+_TEMPLATE = HEAD + FIGURES + """
 </style></head><body>
 <h1>{{ title }}</h1>
 <p class="dim">{{ episodes }} episodes, {{ samples }} pictures; errors of the velocity that is
@@ -58,12 +51,12 @@ def write_comparison(path: Path, summaries: Mapping[str, Mapping[str, Any]],
                       *('–' if cell is None else _value(cell['policy']) for cell in cells),
                       _value(some['constant median'])])
     curves = {name: rows for name, rows in histories.items() if rows}
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    path.write_text(environment.from_string(_TEMPLATE).render(
-        title='Policies on recorded drives', episodes=first['episodes'], samples=first['samples'],
-        baselines=_BASELINES, rows=[_row(name, s) for name, s in summaries.items()],
-        scenarios=lines, chunks=_inline(_chunk_plot(summaries)),
-        curves=_inline(learning_curves(curves)) if curves else ''), 'utf-8')
+    path.write_text(render(
+        _TEMPLATE, title='Policies on recorded drives', episodes=first['episodes'],
+        samples=first['samples'], baselines=_BASELINES,
+        rows=[_row(name, summary) for name, summary in summaries.items()],
+        scenarios=lines, chunks=inline(_chunk_plot(summaries)),
+        curves=inline(learning_curves(curves) if curves else None)), 'utf-8')
 
 
 def markdown(summaries: Mapping[str, Mapping[str, Any]]) -> str:
@@ -109,10 +102,4 @@ def _chunk_plot(summaries: Mapping[str, Mapping[str, Any]]) -> bytes:
              ylim=(0, None))
     axes.grid(alpha=0.3)
     axes.legend()
-    out = io.BytesIO()
-    figure.savefig(out, format='png', dpi=110)
-    return out.getvalue()
-
-
-def _inline(png: bytes) -> str:
-    return 'data:image/png;base64,' + base64.b64encode(png).decode('ascii')
+    return to_png(figure, 110)

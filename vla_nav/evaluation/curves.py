@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+
+from vla_nav.evaluation.png import to_png
 
 
 def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> bytes:
@@ -29,6 +30,4 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> byt
         axes.grid(alpha=0.3)
     if histories:
         losses.legend()
-    out = io.BytesIO()
-    figure.savefig(out, format='png', dpi=110)
-    return out.getvalue()
+    return to_png(figure, 110)

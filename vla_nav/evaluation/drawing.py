@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Polygon
 from numpy.typing import NDArray
 
+from vla_nav.evaluation.png import to_png
 from vla_nav.simulation.layout import (
     GOAL_RADIUS_M,
     PERSON_RADIUS_M,
@@ -23,6 +23,7 @@ from vla_nav.simulation.layout import (
 )
 
 matplotlib.use('Agg')
+_DPI = 110
 INK, DRIVEN, WANTED = '#24323d', '#0072b2', '#009e73'
 
 
@@ -43,7 +44,7 @@ def rate_bars(groups: Mapping[str, Mapping[str, Any]], title: str) -> bytes:
     axes.set_title(title, loc='left', fontsize=10)
     axes.invert_yaxis()
     axes.spines[['top', 'right']].set_visible(False)
-    return _png(figure)
+    return to_png(figure, _DPI)
 
 
 def top_view(scenario: Scenario, poses: NDArray[np.float64], title: str,
@@ -78,7 +79,7 @@ def top_view(scenario: Scenario, poses: NDArray[np.float64], title: str,
     axes.set_aspect('equal')
     axes.autoscale_view()
     axes.tick_params(labelsize=7)
-    return _png(figure)
+    return to_png(figure, _DPI)
 
 
 def filmstrip(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> bytes:
@@ -89,7 +90,7 @@ def filmstrip(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> 
         axes.imshow(frame)
         axes.set_title(f'{time_s:.1f} s', fontsize=7)
         axes.axis('off')
-    return _png(figure)
+    return to_png(figure, _DPI)
 
 
 def _draw_block(axes: Axes, block: Block) -> None:
@@ -98,9 +99,3 @@ def _draw_block(axes: Axes, block: Block) -> None:
     turned = [rotate(x, y, block.yaw) for x, y in corners]
     axes.add_patch(Polygon([(block.x + x, block.y + y) for x, y in turned], fc=block.rgb,
                            ec=INK, alpha=0.9 if block.role == 'box' else 0.5))
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format='png', dpi=110)
-    return buffer.getvalue()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jinja2
-
 from vla_nav.evaluation.drawing import rate_bars
-from vla_nav.evaluation.page_head import HEAD
+from vla_nav.evaluation.html import HEAD, inline, render
 from vla_nav.evaluation.records import EpisodeRecord
 
 TEMPLATE = HEAD + """
@@ -62,17 +59,15 @@ def write_page(path: Path, summary: Mapping[str, Any],
     groups = [('families', 'By family'), ('cells', 'By cell'), ('languages', 'By language'),
               ('distractor', "By distractor of the goal's kind or colour")]
     settings = summary['settings']
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    html = environment.from_string(TEMPLATE).render(
-        title=f'{settings["policy"]}: closed loop',
+    html = render(
+        TEMPLATE, title=f'{settings["policy"]}: closed loop',
         subtitle=f'{summary["episodes"]} episodes, scenarios {summary["scenario_version"]}',
         tiles=_tiles(summary),
-        plots=[_inline(rate_bars(summary[key], title)) for key, title in groups
+        plots=[inline(rate_bars(summary[key], title)) for key, title in groups
                if len(summary[key]) > 1],
         reasons=list(summary['failures'].items()),
-        failures=[{'record': failure.record, 'top': _inline(failure.top),
-                   'film': _inline(failure.film) if failure.film else None}
-                  for failure in failures],
+        failures=[{'record': failure.record, 'top': inline(failure.top),
+                   'film': inline(failure.film)} for failure in failures],
         settings=list(settings.items()))
     path.write_text(html, encoding='utf-8')
 
@@ -94,7 +89,3 @@ def _tiles(summary: Mapping[str, Any]) -> list[dict[str, str]]:
          'note': 'mean of successes'},
         {'label': 'jerk', 'value': f'{summary["jerk"]["linear_x"]:.2f} m/s³', 'note': 'RMS ahead'},
     ]
-
-
-def _inline(png: bytes) -> str:
-    return 'data:image/png;base64,' + base64.b64encode(png).decode('ascii')

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jinja2
+from vla_nav.evaluation.html import FIGURES, HEAD, inline, render
 
-from vla_nav.evaluation.page_head import HEAD
-
-_TEMPLATE = HEAD + """
-  table { border-collapse: collapse; background: #fff; border: 1px solid #dde4e8 }
-  th, td { padding: 3px 12px; text-align: right; border-top: 1px solid #eef2f4 }
-  th:first-child, td:first-child { text-align: left } .dim { color: #5d6d78 }
-  img { max-width: 100%; background: #fff; border: 1px solid #dde4e8; margin-top: 8px }
-  .worse { color: #a33 } .problems { background: #fff6e5; border: 1px solid #e8c27a;
+_TEMPLATE = HEAD + FIGURES + """
+  .problems { background: #fff6e5; border: 1px solid #e8c27a;
     border-radius: 8px; padding: 6px 14px } .problems li { margin: 4px 0 }
   .moments { display: grid; gap: 12px;
     grid-template-columns: repeat(auto-fill, minmax(480px, 1fr)) }
@@ -63,17 +56,16 @@ def write_page(path: Path, summary: Mapping[str, Any], moments: Sequence[Mapping
     errors = summary['errors']
     stops = Counter(stop['reason'] for stop in summary['guard']['stops'])
     settings = summary['settings']
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined)
-    path.write_text(environment.from_string(_TEMPLATE).render(
-        title=f'{settings["policy"]} on {Path(settings["bag"]).name}',
+    path.write_text(render(
+        _TEMPLATE, title=f'{settings["policy"]} on {Path(settings["bag"]).name}',
         subtitle=f'{summary["seconds"]:.1f} s, {summary["pictures"]["evaluated"]} pictures '
                  f'evaluated, instructions: {"; ".join(summary["instructions"]) or "none"}',
         problems=summary['problems'], rows=_rows(errors) if errors else [],
         axes=list(errors['predictors']['policy'])[:-1] if errors else [],
-        bars=_inline(bars), over_time=_inline(over_time),
+        bars=inline(bars), over_time=inline(over_time),
         guard=[(reason, f'{seconds:.2f}', stops[reason] or '')
                for reason, seconds in summary['guard']['seconds'].items()],
-        moments=[{**one, 'picture': _inline(one['picture'])} for one in moments],
+        moments=[{**one, 'picture': inline(one['picture'])} for one in moments],
         counts=list(summary['pictures'].items()), timing=_timing(summary),
         settings=[(key, value) for key, value in settings.items() if value not in ('', None)],
     ), 'utf-8')
@@ -103,7 +95,3 @@ def _timing(summary: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 
 def _share(value: float | None) -> str:
     return '–' if value is None else f'{value:.3f}'
-
-
-def _inline(png: bytes | None) -> str:
-    return 'data:image/png;base64,' + base64.b64encode(png).decode('ascii') if png else ''

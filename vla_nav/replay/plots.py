@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from vla_nav.contracts import ActionChunk, PolicySpec
 from vla_nav.control.chunk_poses import chunk_poses
+from vla_nav.evaluation.png import to_png
 from vla_nav.replay.figures import Compared
 from vla_nav.replay.run import Replayed
 
@@ -52,7 +52,7 @@ def over_time(found: Replayed, compared: Compared, spec: PolicySpec,
         for stop in stops[:200]:
             axes.axvspan(stop['at_s'], stop['at_s'] + max(stop['seconds'], 0.02), color=_STOP,
                          alpha=0.18, lw=0)
-    return _png(figure, 80)
+    return to_png(figure, 80)
 
 
 def error_bars(errors: dict[str, Any]) -> bytes:
@@ -71,7 +71,7 @@ def error_bars(errors: dict[str, Any]) -> bytes:
     axes.invert_yaxis()
     axes.set_xlabel('mean absolute error over all axes, m/s and rad/s', fontsize=8)
     axes.spines[['top', 'right']].set_visible(False)
-    return _png(figure, 90)
+    return to_png(figure, 90)
 
 
 def moment(image: NDArray[np.uint8], row: Any, driven: NDArray[np.float32],
@@ -93,7 +93,7 @@ def moment(image: NDArray[np.uint8], row: Any, driven: NDArray[np.float32],
     right.grid(alpha=0.25)
     right.legend(fontsize=7)
     right.tick_params(labelsize=7)
-    return _png(figure, 80)
+    return to_png(figure, 80)
 
 
 def _draw_path(axes: Axes, velocities: NDArray[np.float32], colour: str, label: str,
@@ -106,10 +106,3 @@ def _draw_path(axes: Axes, velocities: NDArray[np.float32], colour: str, label: 
 
 def _thinned(count: int) -> slice:
     return slice(None, None, max(1, -(-count // _POINTS)))
-
-
-def _png(figure: Figure, dpi: int) -> bytes:
-    buffer = io.BytesIO()
-    # Without a date or a version inside, the same figures give the same file.
-    figure.savefig(buffer, format='png', dpi=dpi, metadata={'Software': None})
-    return buffer.getvalue()
