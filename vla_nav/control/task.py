@@ -174,12 +174,15 @@ class Task:
 
 
 def understand(policy: Policy, text: str) -> Callable[[Task], None]:
+    """Return what a text means for the task, as :func:`instruct` does; no text, no task."""
+    return instruct(policy, text) if text.strip() else Task.clear
+
+
+def instruct(policy: Policy, text: str) -> Callable[[Task], None]:
     """Tell the policy what to do, and return what this means for the task.
 
     Reading may take its time; what is returned takes none, and can be called under a lock.
     """
-    if not text.strip():
-        return Task.clear
     try:
         reading = policy.set_instruction(text)
         policy.reset()

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_nav.contracts import ActionChunk, Frame, NotUnderstood, Policy, PolicyError
-from vla_nav.control.executor import ChunkExecutor
+from vla_nav.contracts import ActionChunk, Frame, Policy, PolicyError
 from vla_nav.control.guard import Guard, GuardSettings
 from vla_nav.control.limits import Velocity
-from vla_nav.control.liveness import PictureWatch
 from vla_nav.control.pace import allowed_age_s
-from vla_nav.control.task import Task, TaskState
+from vla_nav.control.task import Task, TaskSettings, TaskState, instruct
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.world import World
 
@@ -62,20 +60,15 @@ class Robot:
         self._policy = policy
         self._space = spec.action_space
         # A simulator without noise gives identical pictures at standstill: none count as frozen.
-        self._task = Task(spec.action_space.size, ChunkExecutor(), PictureWatch(0),
-                          spec.arrived_threshold)
+        self._task = Task.of(spec, TaskSettings(frozen_after=0.0))
         self._guard = Guard(GuardSettings.model_validate({
             'max_observation_age': allowed_age_s(spec.max_observation_age_s, delay_ns * 1e-9)}))
         self._delay_ns = delay_ns
         self._thought: tuple[int, ActionChunk] | None = None  # when it is done, and what it is
         # The guard of a running graph has been deciding before the first picture.
         self._guard.decide(_START_NS - STEP_NS)
-        try:
-            reading = policy.set_instruction(instruction)
-            policy.reset()
-            self._task.begin(instruction, reading)
-        except NotUnderstood as error:
-            self._task.refuse(instruction, str(error))
+        # No text is a task too: of the expert, and of a policy's text-blind twin.
+        instruct(policy, instruction)(self._task)
 
     def looks(self, now_ns: int) -> bool:
         """Tell whether a picture taken at ``now_ns`` will be looked at."""
