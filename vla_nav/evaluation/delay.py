@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from matplotlib.figure import Figure
 from vla_nav.evaluation import closed_loop
 from vla_nav.evaluation.folder import bundle_hash
 from vla_nav.evaluation.metrics import paired_difference
+from vla_nav.evaluation.png import to_png
 from vla_nav.evaluation.records import EpisodeRecord, summarise
 
 _KEPT = ('success_rate', 'ci95', 'collision_rate', 'side_accuracy', 'goal_accuracy',
@@ -59,6 +59,4 @@ def plot(result: Mapping[str, Any]) -> bytes:
              title=f'{result["policy"]}, {result["episodes"]} episodes each')
     axes.grid(alpha=0.3)
     axes.legend(loc='center left')
-    out = io.BytesIO()
-    figure.savefig(out, format='png', dpi=120)
-    return out.getvalue()
+    return to_png(figure, 120)
