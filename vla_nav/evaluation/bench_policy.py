@@ -20,15 +20,14 @@ from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import Frame, Policy, PolicyError
 from vla_nav.control.diagnostics import percentiles_ms
 from vla_nav.evaluation import machine
+from vla_nav.evaluation.bench_start import ready
 from vla_nav.observations.decode import decode_compressed
 from vla_nav.observations.preprocess import to_policy_image
-from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.bundle import BundleConfig, EnsembleBundle, FamilyBundle, read_bundle
 
 _CAMERA = (720, 1280)
 _QUALITY = 90
 _STAGES = ('decode', 'network', 'total')
-SENTENCE = 'Pass the box on its left and stop at the red cup.'
 
 
 @dataclass(frozen=True)
@@ -97,12 +96,6 @@ def pictures(count: int = 4) -> list[bytes]:
     return found
 
 
-def instruct(policy: Policy, bundle: str) -> None:
-    """Give the policy something to do that it understands."""
-    phrases = getattr(read_bundle(Path(find_bundle(bundle))), 'phrases', ())
-    policy.set_instruction(phrases[0] if phrases else SENTENCE)
-
-
 def _possible(bundle: str) -> list[str]:
     config = read_bundle(Path(find_bundle(bundle)))
     if isinstance(config, FamilyBundle):
@@ -119,9 +112,7 @@ def _load(chosen: Sequence[Subject],
     problems: dict[str, str] = {}
     for subject in chosen:
         try:
-            policy = load_policy(find_bundle(subject.bundle), 'auto', threads, subject.runtime)
-            instruct(policy, subject.bundle)
-            policies[subject] = policy
+            policies[subject] = ready(find_bundle(subject.bundle), subject.runtime, threads)
         except PolicyError as error:  # no compiler here, say: the others still count
             problems[subject.label] = str(error)
     if not policies:
@@ -144,17 +135,12 @@ def _throughput(subject: Subject, steps: int) -> float:
     """Return steps a second with a policy of one thread on every core."""
     cores = os.cpu_count() or 1
 
-    def ready() -> Policy:
-        policy = load_policy(find_bundle(subject.bundle), 'auto', 1, subject.runtime)
-        instruct(policy, subject.bundle)
-        return policy
-
     def run(policy: Policy) -> None:
         image = np.zeros((policy.spec.image_height, policy.spec.image_width, 3), np.uint8)
         for number in range(steps):
             policy.act(Frame(image, number * policy.spec.step_ns))
 
-    policies = [ready() for _ in range(cores)]
+    policies = [ready(find_bundle(subject.bundle), subject.runtime, 1) for _ in range(cores)]
     with ThreadPoolExecutor(cores) as pool:
         began = time.perf_counter()
         list(pool.map(run, policies))
@@ -166,7 +152,7 @@ def _fresh_process(subject: Subject, threads: int) -> dict[str, float]:
     began = time.time()
     done = subprocess.run(
         [sys.executable, '-m', 'vla_nav.evaluation.bench_start', find_bundle(subject.bundle),
-         subject.runtime, str(threads), SENTENCE], capture_output=True, text=True)
+         subject.runtime, str(threads)], capture_output=True, text=True)
     if done.returncode:
         raise PolicyError(f'{subject.label}: {done.stderr.strip()[-400:]}')
     found = json.loads(done.stdout)

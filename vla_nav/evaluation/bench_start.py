@@ -10,16 +10,24 @@ from pathlib import Path
 
 import numpy as np
 
-from vla_nav.contracts import Frame
+from vla_nav.contracts import Frame, Policy
 from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.bundle import read_bundle
 
+_SENTENCE = 'Pass the box on its left and stop at the red cup.'
 
-def main(bundle: str, runtime: str, threads: str, sentence: str) -> None:
-    """Print ``first_command_at`` (seconds of the system's clock) and ``peak_mb``."""
-    policy = load_policy(bundle, 'auto', int(threads), runtime)
+
+def ready(bundle: str, runtime: str, threads: int) -> Policy:
+    """Load a bundle's policy and tell it something that it understands; raise PolicyError."""
+    policy = load_policy(bundle, 'auto', threads, runtime)
     phrases = getattr(read_bundle(Path(bundle)), 'phrases', ())
-    policy.set_instruction(phrases[0] if phrases else sentence)
+    policy.set_instruction(phrases[0] if phrases else _SENTENCE)
+    return policy
+
+
+def main(bundle: str, runtime: str, threads: str) -> None:
+    """Print ``first_command_at`` (seconds of the system's clock) and ``peak_mb``."""
+    policy = ready(bundle, runtime, int(threads))
     policy.act(Frame(np.zeros((720, 1280, 3), np.uint8), 0))
     now = time.time()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
