@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from vla_nav.contracts import Policy
 from vla_nav.evaluation.baselines import OPEN_LOOP, DriveStatistics
-from vla_nav.evaluation.conditions import Condition, draw, make_task, plan
+from vla_nav.evaluation.conditions import Condition, Task, draw, make_task, plan
 from vla_nav.evaluation.drivers import drive_statistics, make_driver, needs_camera
 from vla_nav.evaluation.metrics import rms_jerk
 from vla_nav.evaluation.records import EpisodeRecord
 from vla_nav.evaluation.rollout import STEP_S, Trace, drive
-from vla_nav.simulation.judge import Judge
+from vla_nav.simulation.judge import Judge, Outcome
 from vla_nav.simulation.layout import Scenario
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED, SCENARIO_VERSION
 from vla_nav.simulation.world import World
@@ -43,6 +44,15 @@ class Settings:
                 **({'delay_ms': self.delay_ms} if self.delay_ms else {})}
 
 
+def attempt(world: World, policy: Policy, task: Task, see: bool = True,
+            keep_frames: bool = False, delay_ns: int = 0) -> tuple[Trace, Outcome]:
+    """Let a policy try a task as :func:`rollout.drive` does; return its way and how it ended."""
+    world.load(task.scenario)
+    judge = Judge(world)
+    trace = drive(world, judge, policy, task.instruction, see, keep_frames, delay_ns)
+    return trace, judge.outcome()
+
+
 class Driver:
     """One world and one policy, kept for all episodes that a process drives."""
 
@@ -66,11 +76,8 @@ class Driver:
         """Drive one episode and return also its trace and its scene."""
         task = make_task(draw(self._condition, seed, cell), self._condition, index)
         scenario = task.scenario
-        self._world.load(scenario)
-        judge = Judge(self._world)
-        trace = drive(self._world, judge, self._policy, task.instruction, self._see, keep_frames,
-                      self._delay_ns)
-        end = judge.outcome()
+        trace, end = attempt(self._world, self._policy, task, self._see, keep_frames,
+                             self._delay_ns)
         reached = '' if end.reached is None else name_of(scenario, end.reached)
         record = EpisodeRecord(
             index=index, seed=seed, cell=cell, family=scenario.family, language=task.language,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -112,6 +113,12 @@ def make_task(scenario: Scenario, condition: Condition, index: int) -> Task:
     split = 'heldout' if condition.heldout == 'phrasings' else 'train'
     text = '' if condition.text == 'blind' else phrase(scenario.intent, rng, language, split)
     return Task(scenario, language, text)
+
+
+def tasks(condition: Condition, episodes: int, first_seed: int) -> Iterator[Task]:
+    """Yield the task of each episode in order."""
+    for index, (seed, cell) in enumerate(plan(condition, episodes, first_seed)):
+        yield make_task(draw(condition, seed, cell), condition, index)
 
 
 def swap_side(scenario: Scenario) -> Scenario:

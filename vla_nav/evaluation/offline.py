@@ -16,7 +16,7 @@ from vla_nav.episodes.schema import Episode, EpisodeError
 from vla_nav.episodes.store import find_episodes
 from vla_nav.evaluation.baselines import DriveStatistics
 from vla_nav.evaluation.blind import ImageBlindPolicy, TextBlindPolicy
-from vla_nav.evaluation.conditions import Condition, draw, make_task, plan
+from vla_nav.evaluation.conditions import Condition, tasks
 from vla_nav.evaluation.drivers import load_bundle
 from vla_nav.evaluation.labels import ChunkErrors, earlier, intervals
 from vla_nav.evaluation.metrics import error_table
@@ -34,8 +34,7 @@ def expert_episodes(condition: Condition, episodes: int, first_seed: int) -> Ite
     """Let the expert drive and yield what it saw and did: pictures, labels, instruction."""
     world = World()
     try:
-        for index, (seed, cell) in enumerate(plan(condition, episodes, first_seed)):
-            task = make_task(draw(condition, seed, cell), condition, index)
+        for task in tasks(condition, episodes, first_seed):
             world.load(task.scenario)
             judge, expert = Judge(world), Expert(world)
             pictures, actions = [], []
@@ -45,7 +44,7 @@ def expert_episodes(condition: Condition, episodes: int, first_seed: int) -> Ite
                 world.advance(actions[-1], STEP_S)
                 judge.update(world)
             yield Episode(pictures, np.array(actions, np.float32), None, task.instruction,
-                          scenario=cell)
+                          scenario=task.scenario.cell)
     finally:
         world.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vla_nav.evaluation.closed_loop import Settings, name_of
-from vla_nav.evaluation.conditions import Task, draw, make_task, plan
+from vla_nav.evaluation.conditions import Task, tasks
 from vla_nav.evaluation.drivers import BASELINES
 from vla_nav.evaluation.metrics import rms_jerk
 from vla_nav.evaluation.records import EpisodeRecord
@@ -35,11 +35,11 @@ def run_over_dds(settings: Settings, workers: int = 1,
     records = []
     with tempfile.TemporaryDirectory() as logs, \
             EpisodeClient(settings.policy, Path(logs)) as client:
-        for index, (seed, cell) in enumerate(
-                plan(condition, settings.episodes, settings.first_seed)):
-            task = make_task(draw(condition, seed, cell), condition, index)
-            scene: dict[str, str | int] = {'cell': cell, 'seed': seed, 'split': condition.split}
-            driven = client.drive(scene, task.instruction, task.scenario.time_limit_s)
+        for index, task in enumerate(tasks(condition, settings.episodes, settings.first_seed)):
+            scenario = task.scenario
+            scene: dict[str, str | int] = {
+                'cell': scenario.cell, 'seed': scenario.seed, 'split': condition.split}
+            driven = client.drive(scene, task.instruction, scenario.time_limit_s)
             records.append(_record(task, index, driven))
             note(records[-1])
     return records

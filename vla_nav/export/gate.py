@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_nav.contracts import Policy
-from vla_nav.evaluation.conditions import Condition, draw, make_task, plan
-from vla_nav.evaluation.rollout import drive
+from vla_nav.evaluation.closed_loop import attempt
+from vla_nav.evaluation.conditions import Condition, tasks
 from vla_nav.runtimes.graph import OUTPUTS, Arrays, Graph
-from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED
 from vla_nav.simulation.world import World
 
@@ -110,17 +109,11 @@ def closed_loop(policies: tuple[Policy, Policy], episodes: int,
 
 def _drive(policies: tuple[Policy, Policy], episodes: int,
            note: Callable[[], None]) -> Iterator[tuple[bool, bool]]:
-    condition, world = Condition(), World()
+    world = World()
     try:
-        for index, (seed, cell) in enumerate(plan(condition, episodes, _SEED)):
-            task = make_task(draw(condition, seed, cell), condition, index)
-            ends = []
-            for policy in policies:
-                world.load(task.scenario)
-                judge = Judge(world)
-                drive(world, judge, policy, task.instruction)
-                ends.append(judge.outcome().success)
-            yield ends[0], ends[1]
+        for task in tasks(Condition(), episodes, _SEED):
+            before, after = (attempt(world, policy, task)[1].success for policy in policies)
+            yield before, after
             note()
     finally:
         world.close()
