@@ -33,6 +33,7 @@ from vla_nav.runtimes.bundle import (
     BundleFile,
     BundleFiles,
     Export,
+    Part,
     Precision,
     Target,
 )
@@ -55,7 +56,7 @@ class Order:
 
     target: Target
     precision: Precision = 'fp32'
-    part: str = 'full'
+    part: Part = 'full'
     recordings: Path | None = None
     drives: int = 4
     episodes: int = 4
@@ -104,9 +105,8 @@ def _build(network: Traceable, work: Path, order: Order) -> BundleConfig:
     """Write all files but what the gate finds, and return the configuration."""
     c, graph = network.config, work / _GRAPHS[order.target]
     config = c.model_copy(update={'export': Export(
-        target=order.target, precision=order.precision,
-        part=order.part,  # type: ignore[arg-type]
-        source=c.name, source_sha256=network.weights.sha256)})
+        target=order.target, precision=order.precision, part=order.part, source=c.name,
+        source_sha256=network.weights.sha256)})
     weights: Path | None = None
     if order.target == 'torchscript':
         save_script(network, config, graph)

@@ -24,6 +24,7 @@ from vla_nav.runtimes.bundle import (
     BundleFile,
     BundleFiles,
     FamilyBundle,
+    Part,
     read_bundle,
     read_file,
 )
@@ -46,7 +47,7 @@ class Traceable:
     text: TextStep | None = None
 
 
-def load_traceable(directory: Path, part: str = 'full') -> Traceable:
+def load_traceable(directory: Path, part: Part = 'full') -> Traceable:
     """Return the network of a bundle, or what is behind its encoder; raise PolicyError."""
     config = read_bundle(directory)
     if isinstance(config, FamilyBundle):
@@ -125,7 +126,7 @@ def _filled(network: Any, directory: Path, file: BundleFile) -> Any:
     return network.eval()
 
 
-def _family(directory: Path, bundle: FamilyBundle, part: str) -> Traceable:
+def _family(directory: Path, bundle: FamilyBundle, part: Part) -> Traceable:
     policy: FamilyPolicy = load_family(directory, bundle).eval()
     config = BundleConfig(
         name=bundle.name, architecture=str(bundle.family['name']),

@@ -24,6 +24,7 @@ FORMAT_VERSION: Final = 1
 CONFIG_NAME = 'config.json'
 Target = Literal['onnx', 'torchscript', 'openvino']
 Precision = Literal['fp32', 'fp16', 'bf16', 'int8']
+Part = Literal['full', 'head']
 _BLOCK = 1 << 20
 
 
@@ -137,7 +138,7 @@ class Export(_Strict):
 
     target: Target
     precision: Precision
-    part: Literal['full', 'head'] = 'full'
+    part: Part = 'full'
     source: str = Field(min_length=1)
     source_sha256: str = Field(pattern=r'^[0-9a-f]{64}$')
     parity: dict[str, Any] = Field(default_factory=dict)

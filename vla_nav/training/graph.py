@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.runtimes.graph import OUTPUTS
 
 OPSET = 18
 PARITY_BOUND = 1e-4
-_OUTPUTS = ['actions', 'arrived', 'next_state']
 
 # The named inputs before the state, batch 1, of test number n.
 Observe = Callable[[int, np.random.Generator], dict[str, NDArray]]
@@ -41,7 +41,7 @@ def export_graph(model: nn.Module, path: Path, observe: Observe, state_size: int
     example['state'] = np.zeros((1, state_size), np.float32)
     torch.onnx.export(model, tuple(map(torch.from_numpy, example.values())), str(path),
                       opset_version=OPSET, dynamo=False, input_names=list(example),
-                      output_names=_OUTPUTS)
+                      output_names=list(OUTPUTS))
     difference = parity(model, path, observe, state_size)
     if not difference <= PARITY_BOUND:
         path.unlink()
@@ -64,7 +64,7 @@ def parity(model: nn.Module, path: Path, observe: Observe, state_size: int,
         fed = {**observe(number, rng), 'state': state}
         with torch.inference_mode():
             eager = model(*map(torch.from_numpy, fed.values()))
-        there = session.run(_OUTPUTS, fed)
+        there = session.run(list(OUTPUTS), fed)
         differences += [np.abs(a.numpy() - b).max() for a, b in zip(eager, there)]
         state = there[2]
     return float(np.max(differences))  # unlike Python's max, NumPy's keeps NaN
