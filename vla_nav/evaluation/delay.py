@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,7 @@ def measure(bundle: str, delays_ms: Sequence[int], episodes: int, first_seed: in
     """
     runs = {delay: closed_loop.run(
         closed_loop.Settings(bundle, episodes, first_seed, delay_ms=delay), workers,
-        lambda record, delay=delay: note(delay, record))  # type: ignore[misc]
+        partial(note, delay))
         for delay in dict.fromkeys(delays_ms)}
     first = [record.success for record in next(iter(runs.values()))]
     rows = []
