@@ -138,6 +138,49 @@ def policy(
     for label, row in result['subjects'].items():
         table.add_row(*bench_table.cells(label, row))
     _OUT.print(table)
+    _tell_unmeasured(result)
+
+
+@app.command()
+def ablation(
+    preset: Annotated[str, typer.Argument(help='A member of the VLA family, or a YAML file.')]
+    = 'hybrid_small',
+    overrides: Annotated[list[str] | None, typer.Argument(
+        metavar='[KEY=VALUE]...', help='Changes to the preset, such as train.batch=8.')] = None,
+    steps: Annotated[int, typer.Option(min=2, help='Control steps to measure of each.')] = 200,
+    training_steps: Annotated[int, typer.Option(min=1, help='Training steps of each.')] = 5,
+    threads: Annotated[int, typer.Option(min=1, help='CPU threads.')] = 1,
+    markdown: Annotated[bool, typer.Option('--markdown', help='Print the table for '
+                                           'docs/deployment.md.')] = False,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Published optimisations, each off and on: TorchScript, cuDNN benchmark, and so on.
+
+    On the GPU where PyTorch finds one, else on the processor; with fresh weights, which take as
+    long as trained ones.
+    """
+    from vla_nav.evaluation import ablation as work
+    from vla_nav.evaluation import ablation_page as page
+    plan = work.Plan(steps=steps, training_steps=training_steps, threads=threads)
+    result = _measure('ablation', lambda progress: work.measure(
+        preset, overrides or [], plan, progress), out)
+    if out is not None:
+        (out / 'ablation.png').write_bytes(page.plot(result))
+        (out / 'ablation.md').write_text(page.markdown(result), 'utf-8')
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    if markdown:
+        print(page.markdown(result), end='')
+        return
+    table = Table(*page.COLUMNS, title=f'{result["preset"]} on {result["device"]}')
+    for row in result['rows']:
+        table.add_row(*page.cells(row))
+    _OUT.print(table)
+    _tell_unmeasured(result)
+
+
+def _tell_unmeasured(result: dict[str, Any]) -> None:
     for label, problem in result['not_measured'].items():
         _OUT.print(f'{label}: not measured: {problem}', markup=False, highlight=False)
 

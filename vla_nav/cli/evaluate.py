@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vla_nav.cli import bag, delay, tub
+from vla_nav.cli import bag, delay, paired, tub
 from vla_nav.contracts import PolicyError
 from vla_nav.evaluation.records import EpisodeRecord
 from vla_nav.simulation.gl import NoGl, ensure_gl
@@ -23,6 +23,7 @@ from vla_nav.simulation.gl import NoGl, ensure_gl
 app = typer.Typer(no_args_is_help=True, help='Measure a policy, or a trivial baseline.')
 app.command('tub')(tub.evaluate)
 app.command('delay')(delay.delay)
+app.command('paired')(paired.paired)
 app.command('bag')(bag.evaluate)
 _OUT, _ERR = Console(), Console(stderr=True)
 _Json = Annotated[bool, typer.Option('--json', help='Print the summary as JSON for programs.')]
