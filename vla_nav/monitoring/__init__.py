@@ -1,0 +1,1 @@
+"""What people see of a running robot: drawn into pictures, and as entities of Rerun."""

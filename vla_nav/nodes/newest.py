@@ -1,0 +1,47 @@
+"""The newest message of a topic, for nodes that look at a graph without taking part in it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
+
+from vla_nav.nodes.running import SENSOR, steady_ns
+
+
+class Newest:
+    """One subscription; messages stay serialised until somebody looks.
+
+    Best effort and one deep unless ``qos`` says otherwise, so that no publisher ever waits.
+    """
+
+    def __init__(self, node: Node, kind: Any, topic: str, qos: QoSProfile = SENSOR) -> None:
+        """Subscribe."""
+        self._node, self._kind = node, kind
+        self._raw: bytes | None = None
+        self._message: Any = None
+        self._arrived_ns = 0
+        self._subscription = node.create_subscription(kind, topic, self._receive, qos, raw=True)
+
+    def close(self) -> None:
+        """End the subscription."""
+        self._node.destroy_subscription(self._subscription)
+
+    def take(self) -> Any | None:
+        """Return the newest message, unless it has been taken before."""
+        return self.last() if self._raw is not None else None
+
+    def last(self) -> Any | None:
+        """Return the newest message; None before the first."""
+        if self._raw is not None:
+            self._message, self._raw = deserialize_message(self._raw, self._kind), None
+        return self._message
+
+    def silence_ns(self) -> int | None:
+        """Return the time since the newest message came; None before the first."""
+        return steady_ns() - self._arrived_ns if self._arrived_ns else None
+
+    def _receive(self, raw: bytes) -> None:
+        self._raw, self._arrived_ns = raw, steady_ns()
