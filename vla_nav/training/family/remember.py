@@ -27,9 +27,11 @@ class _Some:
     """Whole episodes out of frames, every n-th, in the form in which frames are encoded."""
 
     def __init__(self, frames: Frames, every: int) -> None:
-        episode = frames.fields['episode']
-        number = np.cumsum(np.diff(episode, prepend=-1) != 0) - 1
-        self._rows = np.flatnonzero(number % every == 0)
+        kept = frames.bounds[::every]
+        lengths = np.diff(kept)[:, 0]
+        ends = np.cumsum(lengths)
+        self.bounds = np.stack([ends - lengths, ends], 1)
+        self._rows = np.concatenate([np.arange(first, end) for first, end in kept])
         self._frames, self.searching = frames, frames.searching[self._rows]
         self.fields = {name: values[self._rows] for name, values in frames.fields.items()}
 
