@@ -118,6 +118,23 @@ def test_what_the_recorder_kept_is_the_default_and_gives_way(tmp_path):
     assert (episode.instruction, episode.embodiment) == (_SAID, 'omni')
 
 
+def test_what_the_operator_said_of_the_end_is_said_of_the_last_run(tmp_path):
+    told = {'vla_nav': json.dumps({'instruction': 'first', 'success': True})}
+    second = ('/instruction', START_NS + 10**9, text('second'))
+    bag = write_bag(tmp_path / 'two', drive(20) + [second], custom=told)
+    assert [e.success for e in episodes_from_bag(bag)] == [None, True]
+    # Nothing is known of the first where the robot did not move for the second.
+    still = [(topic, at, twist(0.0) if topic == '/cmd_vel' and at > START_NS + 10**9 else m)
+             for topic, at, m in drive(20)]
+    bag = write_bag(tmp_path / 'one', still + [second], custom=told)
+    assert [(e.instruction, e.success) for e in episodes_from_bag(bag)] == [('first', None)]
+    bag = write_bag(tmp_path / 'unsaid', drive(5), custom={'vla_nav': '{"instruction": "go"}'})
+    assert [e.success for e in episodes_from_bag(bag)] == [None]
+    bag = write_bag(tmp_path / 'odd', drive(5), custom={'vla_nav': '{"success": "perhaps"}'})
+    with pytest.raises(EpisodeError, match="success is 'perhaps', expected true"):
+        list(episodes_from_bag(bag))
+
+
 def test_a_namespace_matches_and_two_are_ambiguous(tmp_path):
     one = [(f'/robot1{topic}', at, m) for topic, at, m in drive(5)]
     two = [(f'/robot2{topic}', at, m) for topic, at, m in drive(5)]

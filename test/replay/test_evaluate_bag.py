@@ -55,6 +55,12 @@ def test_errors_are_those_of_the_velocity_that_is_due(tmp_path, storage, bundle)
     assert summary['problems'] == [] and summary['guard']['stops'] == []
 
 
+def test_what_the_operator_said_is_on_the_page(tmp_path, bundle):
+    bag = write_bag(tmp_path / 'bag', drive(5), custom={'vla_nav': '{"success": false}'})
+    assert _evaluate(bag, bundle, tmp_path / 'out')['recorded_success'] is False
+    assert 'the operator called it a failure' in (tmp_path / 'out' / 'index.html').read_text()
+
+
 def test_the_blind_twins_see_and_read_nothing(tmp_path, echo):
     bag = write_bag(tmp_path / 'bag', drive(12))
     summary = _evaluate(bag, echo, blind=True)

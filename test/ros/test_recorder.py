@@ -74,6 +74,14 @@ def test_a_take_is_kept_audited_and_converted(probe, graph, robot, bundle, tmp_p
     found = {topic['topic']: topic for topic in kept['audit']}
     assert found['/cmd_vel']['messages'] > 15
     assert found['/camera/image_raw/compressed']['needed']
+    assert episode.success is None  # nobody said
+
+    answer = _start(probe, robot, lambda a: a.success)
+    before = robot.sent
+    probe.wait_until(lambda: robot.sent > before + 10, 'another drive')
+    assert _call(probe, 'failure').message.startswith(f'{answer.message}, a failure')
+    episode, = episodes_from_bag(Path(answer.message))
+    assert episode.success is False
 
 
 def test_without_instruction_no_take_and_a_discarded_one_is_gone(probe, graph, robot, tmp_path):

@@ -152,7 +152,8 @@ def _describe(ref: EpisodeRef, root: Path, episode: Episode) -> dict[str, object
         'frames': len(episode), 'seconds': seconds, 'rate_hz': rate,
         'picture': f'{width}x{height}',
         'stored': 'jpeg' if isinstance(episode.images, JpegPictures) else 'raw',
-        'actions': ' '.join(episode.action_names), 'instruction': episode.instruction,
+        'actions': ' '.join(episode.action_names), 'success': episode.success,
+        'instruction': episode.instruction,
     }
 
 

@@ -13,9 +13,11 @@ from vla_nav.bringup.share import find_bundle
 
 
 def record(
-    action: Annotated[Literal['run', 'start', 'stop', 'discard'], typer.Argument(
-        help='run: a recorder with keys in this terminal. start, stop (and keep) and discard '
-        'tell a recorder that is running already, here or in the launched graph.')] = 'run',
+    action: Annotated[Literal['run', 'start', 'stop', 'success', 'failure', 'discard'],
+                      typer.Argument(
+        help='run: a recorder with keys in this terminal. start, stop (and keep), success and '
+        'failure (keep, and say how it ended) and discard tell a recorder that is running '
+        'already, here or in the launched graph.')] = 'run',
     out: Annotated[Path, typer.Option(help='Where the takes go.')] = Path('data/bags'),
     instruction: Annotated[str, typer.Option(
         help='What the robot is told; left out, the newest on the topic "instruction".')] = '',

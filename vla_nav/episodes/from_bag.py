@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,16 @@ _KEEP_AFTER_NS = 1_000_000_000
 _SHORTEST = 2
 
 
+@dataclass(frozen=True)
+class _Run:
+    """Pictures ``rows`` of a stream with the commands [N, A] that answer them."""
+
+    streams: Streams
+    rows: NDArray[np.int64]
+    actions: NDArray[np.float32]
+    instruction: str
+
+
 def episodes_from_bag(path: Path, translation: Translation | None = None, instruction: str = '',
                       embodiment: str = '', trim: bool = True,
                       say: Callable[[str], None] = _LOG.info) -> Iterator[Episode]:
@@ -35,26 +46,27 @@ def episodes_from_bag(path: Path, translation: Translation | None = None, instru
     ``translation``, ``instruction`` and ``embodiment`` win over what the recorder kept in the
     bag. An episode ends where the instruction changes, the pictures pause or time goes back.
     A picture without a command within the tolerance is left out, and said so. ``trim`` cuts the
-    standing still before the first command, and all but a second of it after the last.
+    standing still before the first command, and all but a second of it after the last. How the
+    recorder was told that it ended is said of the last run alone.
     """
     kept = recorded(path)
     translation = translation or kept_translation(path, kept)
-    instruction = instruction or ''
+    success = kept_success(path, kept)
     default, robot = kept.get('instruction', ''), embodiment or kept.get('embodiment') or 'omni'
     found = False
     with open_bag(path, translation) as bag:
-        for streams in bag.streams:
-            rows, actions = _commands(streams, translation, bag.source, say)
-            texts = _texts(streams, rows, default, instruction)
-            for part in _parts(streams, rows, texts, actions, translation, trim):
-                text = texts[part[0]]
-                if not text.strip():
-                    raise EpisodeError(bag.source, 'instruction', 'there is none for the picture '
-                                       f'at {streams.pictures[rows[part[0]]][0]}; say what the '
-                                       'driver did (--instruction)')
-                found = True
-                yield _episode(bag, streams, rows[part], actions[part], translation, text, robot,
-                               kept.get('scenario', ''), say)
+        runs = [run for streams in bag.streams
+                for run in _runs(bag, streams, translation, default, instruction, trim, say)]
+        for run in runs:
+            if len(run.rows) < _SHORTEST:
+                continue
+            if not run.instruction.strip():
+                raise EpisodeError(bag.source, 'instruction', 'there is none for the picture at '
+                                   f'{run.streams.pictures[run.rows[0]][0]}; say what the driver '
+                                   'did (--instruction)')
+            found = True
+            yield _episode(bag, run, translation, robot, kept.get('scenario', ''),
+                           success if run is runs[-1] else None, say)
     if not found:
         raise EpisodeError(path, 'pictures', 'none has a command that moves the robot within '
                            f'{translation.command_tolerance} s: was the robot driven, and do the '
@@ -88,6 +100,15 @@ def kept_translation(path: Path, kept: dict[str, Any]) -> Translation:
         raise EpisodeError(path, 'translation', str(error)) from error
 
 
+def kept_success(path: Path, kept: dict[str, Any]) -> bool | None:
+    """Return whether the operator called the recording a success; None where nobody said."""
+    success = kept.get('success')
+    if success is None or isinstance(success, bool):
+        return success
+    raise EpisodeError(path, f'custom_data.{METADATA_KEY}', f'success is {success!r}, expected '
+                       'true, false or null')
+
+
 def _commands(streams: Streams, translation: Translation, source: str,
               say: Callable[[str], None]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the rows of the pictures with a command, and these commands [N, A]."""
@@ -113,30 +134,26 @@ def _texts(streams: Streams, rows: NDArray[np.int64], default: str, given: str) 
     return [streams.instructions[i][1] if i >= 0 else default for i in index.tolist()]
 
 
-def _parts(streams: Streams, rows: NDArray[np.int64], texts: list[str],
-           actions: NDArray[np.float32], translation: Translation,
-           trim: bool) -> Iterator[NDArray[np.int64]]:
-    """Yield runs of indices into ``rows`` that make one episode each."""
-    if not len(rows):
-        return
+def _runs(bag: OpenBag, streams: Streams, translation: Translation, default: str, given: str,
+          trim: bool, say: Callable[[str], None]) -> Iterator[_Run]:
+    """Yield what makes one episode each; runs in which the robot stood still are empty."""
+    rows, actions = _commands(streams, translation, bag.source, say)
+    texts = _texts(streams, rows, default, given)
     stamps = np.asarray([streams.pictures[row][0] for row in rows], np.int64)
     paused = np.diff(stamps) > round(translation.longest_gap * 1e9)
     other = np.array([a != b for a, b in pairwise(texts)], bool)
     for part in np.split(np.arange(len(rows)), np.flatnonzero(paused | other) + 1):
+        text = texts[part[0]] if len(part) else ''
         if trim:
-            moving = np.flatnonzero(np.abs(actions[part]).max(axis=1) > _STILL)
-            if not len(moving):
-                continue
-            end = stamps[part[moving[-1]]] + _KEEP_AFTER_NS
-            part = part[moving[0]:]
-            part = part[stamps[part] <= end]
-        if len(part) >= _SHORTEST:
-            yield part
+            moving = part[np.abs(actions[part]).max(axis=1) > _STILL]
+            part = part[:0] if not len(moving) else part[
+                (part >= moving[0]) & (stamps[part] <= stamps[moving[-1]] + _KEEP_AFTER_NS)]
+        yield _Run(streams, rows[part], actions[part], text)
 
 
-def _episode(bag: OpenBag, streams: Streams, rows: NDArray[np.int64],
-             actions: NDArray[np.float32], translation: Translation, instruction: str,
-             embodiment: str, scenario: str, say: Callable[[str], None]) -> Episode:
+def _episode(bag: OpenBag, run: _Run, translation: Translation, embodiment: str, scenario: str,
+             success: bool | None, say: Callable[[str], None]) -> Episode:
+    streams, rows = run.streams, run.rows
     pictures = [streams.pictures[row] for row in rows]
     stamps = np.asarray([stamp for stamp, _ in pictures], np.int64)
     images: Pictures = (JpegPictures([streams.jpeg[row] for row in rows], bag.source)
@@ -150,5 +167,5 @@ def _episode(bag: OpenBag, streams: Streams, rows: NDArray[np.int64],
         else:
             say(f'{bag.source}: {int((chosen < 0).sum())} of {len(rows)} pictures have no '
                 f'odometry within {translation.odometry_tolerance} s: the episode has none')
-    return Episode(images, actions, stamps, instruction, translation.action_names, embodiment,
-                   scenario, odometry)
+    return Episode(images, run.actions, stamps, run.instruction, translation.action_names,
+                   embodiment, scenario, odometry, success)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,8 @@ from vla_nav.observations.translation import Translation
 from vla_nav.recording.take import Take
 from vla_nav.runtimes.bundle import CONFIG_NAME, BundleFile, load_config
 
-HELP = '  r   start a take      k   stop and keep it      d   discard it      Ctrl-C   end\n'
+HELP = ('  r   start a take      k   stop and keep it      d   discard it      Ctrl-C   end\n'
+        '  s   keep it as a success      f   keep it as a failure\n')
 _READ_ONLY: Any = {'read_only': True}
 _NICENESS = 5  # The nodes that drive come first.
 _PERIOD_S = 0.1
@@ -65,9 +67,12 @@ class RecorderNode(Node):
         self._topics = RecorderTopics(self, self._config.value.stamped_cmd_vel, self._receive)
         self._take: Take | None = None
         self._error = ''
+        self._methods = {  # by key: the service, and what it does
+            'r': ('start', self.start), 'k': ('stop', self.stop),
+            's': ('success', partial(self.stop, True)),
+            'f': ('failure', partial(self.stop, False)), 'd': ('discard', self.discard)}
         self._state = self.create_publisher(String, '~/state', LATCHED)
-        for name, method in (('start', self.start), ('stop', self.stop),
-                             ('discard', self.discard)):
+        for name, method in self._methods.values():
             self.create_service(Trigger, f'~/{name}', _answering(method))
         Reporter(self, self._report)
         steady_timer(self, _PERIOD_S, self._tick)
@@ -99,11 +104,14 @@ class RecorderNode(Node):
         self._show(f'recording {self._take.path.name}')
         return str(self._take.path)
 
-    def stop(self) -> str:
-        """End the take, keep it, and return its path and what its audit complains of."""
+    def stop(self, success: bool | None = None) -> str:
+        """End the take, keep it, and return its path and what its audit complains of.
+
+        ``success`` is whether its task is done, None where nobody says.
+        """
         take = self._end()
         try:
-            found = take.keep(self._kept(), now_ns(self))
+            found = take.keep({**self._kept(), 'success': success}, now_ns(self))
         except OSError as error:
             raise ValueError(self._fail(take, error)) from error
         log = self.get_logger()
@@ -113,7 +121,8 @@ class RecorderNode(Node):
                      f'silence {one.longest_silence_s} s')
         complaints = '; '.join(one.complaint for one in found if one.complaint)
         self._show('idle')
-        return f'{take.path}' + (f' (look at it: {complaints})' if complaints else '')
+        said = {True: ', a success', False: ', a failure', None: ''}[success]
+        return f'{take.path}{said}' + (f' (look at it: {complaints})' if complaints else '')
 
     def discard(self) -> str:
         """End the take and throw it away."""
@@ -188,10 +197,9 @@ class RecorderNode(Node):
         if pressed is None:
             self.finished = True  # the terminal has gone
             return
-        methods = {'r': self.start, 'k': self.stop, 'd': self.discard}
         for key in pressed:
-            if key in methods:
-                self._obey(methods[key])
+            if key in self._methods:
+                self._obey(self._methods[key][1])
         if self._keys:
             print(f'\r\033[K{self._said} · {self._take.messages if self._take else 0} messages · '
                   f'{self._instruction or "no instruction yet"}', end='', flush=True)

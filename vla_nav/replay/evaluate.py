@@ -16,6 +16,7 @@ from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import Policy, PolicySpec
 from vla_nav.episodes.bag_reader import Recording, open_recording
 from vla_nav.episodes.bag_streams import TYPES
+from vla_nav.episodes.from_bag import kept_success
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.evaluation.blind import ImageBlindPolicy, TextBlindPolicy
 from vla_nav.evaluation.bundle_facts import members
@@ -71,6 +72,7 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
         summary = figures.figures(found, compared, policy.spec, tuple(blind)) | {
             'problems': figures.problems(found, compared, damage,
                                          roles.command.name if roles.command else ''),
+            'recorded_success': kept_success(bag, kept),
             'topics': {role: topic and topic.name for role, topic in vars(roles).items()},
             'settings': {'bag': str(bag), **_plain(settings), 'axes': ', '.join(names),
                          'command_lead_s': translation.command_lead,

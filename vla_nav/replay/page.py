@@ -48,6 +48,8 @@ driven {{ one.driven }}, policy {{ one.policy }}<br><img alt="" src="{{ one.pict
 {% endfor %}</table>
 </body></html>
 """
+_SAID = {True: '; the operator called it a success', False: '; the operator called it a failure',
+         None: ''}
 
 
 def write_page(path: Path, summary: Mapping[str, Any], moments: Sequence[Mapping[str, Any]],
@@ -59,7 +61,8 @@ def write_page(path: Path, summary: Mapping[str, Any], moments: Sequence[Mapping
     path.write_text(render(
         _TEMPLATE, title=f'{settings["policy"]} on {Path(settings["bag"]).name}',
         subtitle=f'{summary["seconds"]:.1f} s, {summary["pictures"]["evaluated"]} pictures '
-                 f'evaluated, instructions: {"; ".join(summary["instructions"]) or "none"}',
+                 f'evaluated, instructions: {"; ".join(summary["instructions"]) or "none"}'
+                 f'{_SAID[summary["recorded_success"]]}',
         problems=summary['problems'], rows=_rows(errors) if errors else [],
         axes=list(errors['predictors']['policy'])[:-1] if errors else [],
         bars=inline(bars), over_time=inline(over_time),
