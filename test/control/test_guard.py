@@ -61,6 +61,20 @@ def test_uncertainty_that_is_not_heard_of_any_more_counts_as_total():
     assert decision.velocity == ZERO and decision.limit is Limit.UNCERTAIN
 
 
+def test_a_policy_that_does_not_tell_its_uncertainty_is_known_by_it():
+    guard = make(uncertainty_limit=0.2)
+    _, now = drive(guard)
+    assert guard.misses_uncertainty(now)
+    drive(guard, ZERO)
+    assert not guard.misses_uncertainty(now)  # nobody is held back
+    guard.take_uncertainty(9.0, now)
+    drive(guard)
+    assert not guard.misses_uncertainty(now)  # and this one has told
+    unlimited = make()
+    drive(unlimited)
+    assert not unlimited.misses_uncertainty(now)
+
+
 def test_uncertainty_stops_no_person_and_nobody_who_ignores_it():
     guard = make()
     guard.take_uncertainty(9.0, S)

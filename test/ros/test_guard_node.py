@@ -59,6 +59,15 @@ def test_a_command_that_is_not_finite_stops_at_once_and_is_named(watched, graph)
     watched.wait('/cmd_vel', lambda m: m.linear.x == pytest.approx(0.2))
 
 
+def test_a_limit_on_an_uncertainty_that_nobody_tells_is_named(watched, graph):
+    Commander(watched.node)
+    graph.start('guard_node', uncertainty_limit=0.2)
+    watched.wait('/guard/state', lambda m: m.data == 'policy, uncertain')
+    watched.wait('/diagnostics', lambda m: any('nothing comes on policy_uncertainty' in s.message
+                                               for s in m.status))
+    assert all(m.linear.x == 0.0 for _, m in watched.seen('/cmd_vel'))
+
+
 def test_an_old_command_dies_although_ros_time_stands_still(watched, graph):
     clock = watched.node.create_publisher(Clock, '/clock', 10)
     watched.node.create_timer(0.05, lambda: clock.publish(

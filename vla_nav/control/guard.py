@@ -10,7 +10,6 @@ All times are integer nanoseconds; ``steady_ns`` is read from a clock that never
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -86,7 +85,8 @@ class GuardSettings(BaseModel):
     uncertainty_limit: float = Field(
         default=0.0, ge=0.0, le=10.0,
         description="Disagreement of an ensemble's members, as a share of the velocity limits, at "
-                    'which the robot stands; below it slows down in proportion. 0 ignores it.')
+                    'which the robot stands; below it slows down in proportion. 0 ignores it; '
+                    'with a limit, a policy that does not tell its uncertainty never drives.')
     teleop_timeout: float = Field(
         default=0.5, gt=0.0, le=10.0,
         description='Seconds for which a teleop command holds, with priority over the policy.')
@@ -194,6 +194,11 @@ class Guard:
         """Return the time since the camera's newest picture."""
         return None if self._camera_ns is None else steady_ns - self._camera_ns
 
+    def misses_uncertainty(self, steady_ns: int) -> bool:
+        """Tell whether the policy would drive, but for not saying how unsure it is."""
+        return (self.settings.uncertainty_limit > 0.0 and self._policy is not None
+                and any(self._policy.velocity) and self._told_uncertainty(steady_ns) is None)
+
     def decide(self, steady_ns: int) -> Decision:
         """Return what to send now."""
         reason, wanted = self._choose(steady_ns)
@@ -254,16 +259,21 @@ class Guard:
         return approach(self._last, wanted.scaled(factor), s.max_acceleration,
                         max(dt_ns, 0) / 1e9), limit
 
+    def _told_uncertainty(self, steady_ns: int) -> float | None:
+        """Return how unsure the policy says it is; None where it does not, or no more."""
+        if self._uncertainty is None:
+            return None
+        value, heard_ns = self._uncertainty
+        fresh = steady_ns - heard_ns < _ns(self.settings.max_observation_age)
+        return value if fresh else None
+
     def _certainty(self, steady_ns: int) -> float:
         """Return the factor in [0, 1] that uncertainty leaves; 0 where none is heard of."""
         limit = self.settings.uncertainty_limit
         if limit == 0.0:
             return 1.0
-        value, heard_ns = self._uncertainty or (math.inf, steady_ns)
-        if (not 0.0 <= value < limit
-                or steady_ns - heard_ns >= _ns(self.settings.max_observation_age)):
-            return 0.0
-        return 1.0 - value / limit
+        value = self._told_uncertainty(steady_ns)
+        return 1.0 - value / limit if value is not None and 0.0 <= value < limit else 0.0
 
 
 def _ns(seconds: float) -> int:

@@ -151,7 +151,12 @@ class GuardNode(Node):
     def _report(self) -> Report:
         steady, decision = steady_ns(), self._decision
         level = OK if decision.reason in _HEALTHY else WARN
-        message = decision.reason.value + (', dry run' if self._guard.settings.dry_run else '')
+        message, settings = decision.reason.value, self._guard.settings
+        if decision.reason is Reason.POLICY and self._guard.misses_uncertainty(steady):
+            level, message = WARN, (
+                f'stands: uncertainty_limit is {settings.uncertainty_limit}, and nothing comes on '
+                'policy_uncertainty; only ensembles tell theirs: run one, or set it to 0')
+        message += ', dry run' if settings.dry_run else ''
         return Report(level, message, {
             'limit': decision.limit.value or 'none',
             'linear_x': _round(decision.velocity.linear_x),
