@@ -14,7 +14,7 @@ def test_arguments_of_the_robot_are_the_promised_ones():
     assert [argument.name for argument in ARGUMENTS['robot']] == [
         'namespace', 'params_file', 'use_sim_time', 'policy', 'instruction', 'image_topic',
         'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run', 'speed_cap',
-        'record', 'use_respawn', 'log_level', 'rviz']
+        'model_delay', 'record', 'use_respawn', 'log_level', 'rviz']
 
 
 @pytest.mark.parametrize(('kind', 'names'), [

@@ -6,6 +6,7 @@ import json
 import math
 import signal
 import time
+from collections import Counter
 
 import pytest
 from bundles import NONSENSE, write_bundle
@@ -65,6 +66,26 @@ def test_an_ensemble_that_disagrees_is_slowed_down(watched, graph, tmp_path):
     # 0.36 m/s on average, 0.06 m/s of 0.6 either side: half of the limit, half of the speed.
     watched.wait('/guard/state', says('policy, uncertain'))
     watched.wait('/cmd_vel', lambda m: m.linear.x == pytest.approx(0.18, abs=1e-4))
+
+
+def test_the_robot_drives_on_while_a_slow_model_thinks(watched, graph, tmp_path):
+    # Nearly a second for a picture, and chunks that reach ten times as far: a machine with other
+    # work may be several times slower than when the model was made, or faster.
+    slow = write_bundle(tmp_path / 'slow', slow_s=0.8, chunk=96)
+    watched.watch(TwistStamped, '/cmd_vel_policy', COMMAND)
+    FakeCamera(watched.node)
+    graph.start('guard_node', max_observation_age=9.0, blind_distance=9.0)
+    graph.start('policy_node', bundle=slow, instruction=INSTRUCTION)
+    began, _ = watched.wait('/cmd_vel', moving)
+
+    def commands():
+        """Return how many commands stand on each picture so far, in their order."""
+        return Counter((m.header.stamp.sec, m.header.stamp.nanosec)
+                       for at, m in watched.seen('/cmd_vel_policy') if at >= began)
+    watched.wait_until(lambda: len(commands()) >= 5, 'five pictures are answered')
+    assert all(count >= 4 for count in list(commands().values())[1:4])
+    assert not any(standing(m) for at, m in watched.seen('/cmd_vel') if at >= began)
+    watched.wait('/diagnostics', reports('start with model_delay:='))
 
 
 @pytest.fixture

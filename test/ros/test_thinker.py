@@ -88,6 +88,23 @@ def test_only_the_newest_picture_waits_while_the_policy_thinks(bench):
     assert bench.policy.seen == [1, 4] and bench.thinker.dropped == 2
 
 
+def test_the_robot_drives_on_with_the_last_chunk_while_the_policy_thinks(bench):
+    bench.policy.go.set()
+    bench.thinker.instruct('go')
+    bench.show(None, 1)
+    bench.await_thoughts(2)
+    assert bench.thinker.busy_ns(steady_ns()) == 0
+    bench.policy.go.clear()
+    bench.policy.thinking.clear()
+    bench.show(None, 2)
+    assert bench.policy.thinking.wait(10) and bench.thinker.busy_ns(steady_ns()) > 0
+    # At 20 Hz, up to the end of the chunk; then it stands, but not for cause.
+    sent = [bench.task.command(now, steady_ns()) for now in range(1, 400_000_000, 50_000_000)]
+    assert len(sent) == 8 and all(one.velocity.any() and one.stamp_ns == 1 for one in sent)
+    end = bench.task.command(400_000_001, steady_ns())
+    assert not end.velocity.any() and end.stamp_ns == 2
+
+
 def test_what_was_thought_for_the_old_instruction_is_not_driven(bench):
     bench.thinker.instruct('old')
     bench.await_thoughts()

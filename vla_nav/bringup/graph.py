@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from vla_nav.bringup.share import find_bundle, share_directory
 from vla_nav.contracts import PolicyError
+from vla_nav.control.pace import allowed_age_s
 from vla_nav.runtimes.bundle import read_bundle
 
 Value = bool | int | float | str
@@ -56,6 +57,8 @@ _COMMON = (
     Argument('stamped_cmd_vel', '', 'Send TwistStamped instead of Twist', ('', *_SWITCH)),
     Argument('dry_run', '', 'Compute everything, send zeros', ('', *_SWITCH)),
     Argument('speed_cap', '', 'Cap on the linear speed, m/s'),
+    Argument('model_delay', '', 'Seconds that a slow model thinks: its pictures may get older, '
+             'and the robot is slowed down in turn'),
     Argument('record', '', 'A recorder waits for recorder/start: directory of its takes, or true '
              'for data/bags'),
     Argument('use_respawn', 'true', 'Start a node again when it dies', _SWITCH),
@@ -159,7 +162,8 @@ class _Maker:
                           instruction=self._values['instruction'] or None,
                           instruction_file=self._instruction_file or None,
                           image_transport=self._values['image_transport']
-                          or self._recorded_transport() or None)
+                          or self._recorded_transport() or None,
+                          model_delay=self._number('model_delay'))
 
     def sim(self) -> NodeSpec:
         return self._node('sim', self._cmd_vel() + self._images(),
@@ -214,10 +218,12 @@ class _Maker:
 
     def _observation_age(self) -> float | None:
         """Return the bundle's limit; where it does not load, the policy node says why."""
+        delay_s = self._number('model_delay') or 0.0
         try:
-            return read_bundle(Path(find_bundle(self._values['policy']))).max_observation_age_s
+            bundle = read_bundle(Path(find_bundle(self._values['policy'])))
         except PolicyError:
             return None
+        return allowed_age_s(bundle.max_observation_age_s, delay_s)
 
     def _recorded_transport(self) -> str:
         """Return 'raw' or 'compressed' as the bag has it, or ''; then the player says why."""

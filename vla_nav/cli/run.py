@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -67,6 +67,8 @@ def run(
         'place.')] = '',
     duration: Annotated[float, typer.Option(min=1.0, help='Longest drive, seconds.')] = 60.0,
     speed_cap: Annotated[str, typer.Option(help='Cap on the linear speed, m/s.')] = '',
+    model_delay: Annotated[str, typer.Option(help='Seconds that a slow model thinks: its pictures '
+                                             'may get older, and the robot is slowed down.')] = '',
     out: Annotated[Path, typer.Option(help='Where the run folders go.')] = Path('runs'),
     headless: Annotated[bool, typer.Option(
         '--headless', help='Print lines instead of a live table.')] = False,
@@ -81,6 +83,7 @@ def run(
             plan = _plan_source(source, instruction, policy or _made_for(source), speed_cap)
         else:
             plan = _plan_simulation(instruction, scenario, seed, policy or _COMPACT, speed_cap)
+        plan = replace(plan, arguments={**plan.arguments, 'model_delay': model_delay})
         summary, folder = _Drive(plan, RunFolder(out, datetime.now()), duration,
                                  _console.is_terminal and not headless).run()
     except ValueError as error:

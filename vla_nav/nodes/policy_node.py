@@ -16,6 +16,7 @@ from std_srvs.srv import SetBool, Trigger
 
 from vla_nav.contracts import ActionChunk, Frame, PolicyError, PolicySpec
 from vla_nav.control.diagnostics import OnChange, Rate
+from vla_nav.control.pace import too_slow
 from vla_nav.control.task import Task, TaskSettings, TaskState
 from vla_nav.nodes.chunk_path import chunk_path
 from vla_nav.nodes.parameters import Parameters
@@ -67,6 +68,9 @@ class PolicyParameters(TaskSettings):
     stamp_source: Literal['header', 'arrival'] = Field(
         'header', description="Stamp of a picture: the camera's header, or the time of arrival "
         'for a camera whose clock is off.', json_schema_extra=_READ_ONLY)
+    model_delay: float = Field(0.0, ge=0.0, le=4.0, description='Seconds that a slow model is '
+                               'known to think, as the guard was told; more is reported.',
+                               json_schema_extra=_READ_ONLY)
     base_frame: str = Field('base_link', description='Frame of the velocities.',
                             json_schema_extra=_READ_ONLY)
 
@@ -301,6 +305,8 @@ class PolicyNode(LifecycleNode):
             level, kind, message = ERROR, 'clock', (
                 f"the camera's stamps are {self._clock_offset_ns / 1e9:.1f} s behind ROS time; "
                 'set stamp_source: arrival, or the same use_sim_time everywhere')
+        elif state is TaskState.DRIVING and (slow := self._slowness(thinker, steady)):
+            level, message, kind = WARN, slow, 'slow'
         return Report(level, message, kind=kind, values={
             'policy': self._spec.name, 'provider': self._spec.provider,
             'provider_fallback': self._spec.fallback,
@@ -311,6 +317,14 @@ class PolicyNode(LifecycleNode):
             **{f'decode_{k}_ms': v for k, v in thinker.decoding.milliseconds().items()},
             **{f'inference_{k}_ms': v for k, v in thinker.inference.milliseconds().items()},
         })
+
+    def _slowness(self, thinker: Thinker, steady: int) -> str:
+        """Return why the robot stops between thoughts; '' where it does not."""
+        # One that hangs has not given a figure yet.
+        thinking_s = max(thinker.thinking_s(), thinker.busy_ns(steady) * 1e-9)
+        rate = self._image_rate.per_second(steady)
+        return too_slow(self._spec, thinking_s, 1.0 / rate if rate else 0.0,
+                        self._config.value.model_delay)
 
 
 def main() -> None:

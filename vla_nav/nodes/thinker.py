@@ -34,6 +34,7 @@ class Thinker:
         self._wake = threading.Condition()
         self._order: str | None = None
         self._picture: tuple[Any, int] | None = None
+        self._began_ns: int | None = None
         self._ending = False
         self._thread = threading.Thread(target=self._run, name='thinker', daemon=True)
         self._thread.start()
@@ -52,6 +53,16 @@ class Thinker:
             self.dropped += self._picture is not None
             self._picture = message, stamp_ns
             self._wake.notify()
+
+    def busy_ns(self, steady_ns: int) -> int:
+        """Return for how long the picture that is thought about now has been; 0 for none."""
+        began_ns = self._began_ns
+        return 0 if began_ns is None else steady_ns - began_ns
+
+    def thinking_s(self) -> float:
+        """Return what decoding and inference take together: the sum of their medians."""
+        found = (part.milliseconds() for part in (self.decoding, self.inference))
+        return sum(part.get('p50', 0.0) for part in found) * 1e-3
 
     def end(self, patience_s: float = 2.0) -> None:
         """End the thread; a policy that hangs is left behind as a daemon."""
@@ -76,10 +87,12 @@ class Thinker:
                 if order is not None:
                     self._follow(order)
                 elif picture is not None:
+                    self._began_ns = steady_ns()
                     chunk = self._look(*picture)
             except Exception as error:  # whatever goes wrong in a policy must stop the robot
                 with self.lock:
                     self.task.fail(f'{error}' or repr(error))
+            self._began_ns = None
             self._thought(chunk)
 
     def _follow(self, text: str) -> None:
