@@ -34,14 +34,14 @@ class ActionChunk:
     ``velocities`` float32 [K, A] in SI units along ``spec.action_space.names``; row k is to be
     driven from ``stamp_ns + k * step_ns`` on. ``stamp_ns`` is the stamp of the newest frame
     behind the chunk. ``arrived`` is the policy's belief in [0, 1] that the task is done.
-    ``uncertainty`` is at least 0, as a share of the limits; 0 where a policy cannot tell.
+    ``uncertainty`` is at least 0, as a share of the limits; None where a policy cannot tell.
     """
 
     velocities: NDArray[np.float32]
     step_ns: int
     stamp_ns: int
     arrived: float = 0.0
-    uncertainty: float = 0.0
+    uncertainty: float | None = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Path
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
-from std_msgs.msg import Bool, String
+from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import SetBool, Trigger
 
 from vla_nav.nodes.running import COMMAND, LATCHED
@@ -46,6 +46,7 @@ def reports(*words):
 @pytest.fixture
 def watched(probe):
     probe.watch(Twist, '/cmd_vel')
+    probe.watch(Float32, '/policy_uncertainty', COMMAND)
     probe.watch(String, '/guard/state', LATCHED)
     probe.watch(String, '/policy/task_state', LATCHED)
     probe.watch(String, '/policy/active_instruction', LATCHED)
@@ -66,6 +67,7 @@ def test_an_ensemble_that_disagrees_is_slowed_down(watched, graph, tmp_path):
     # 0.36 m/s on average, 0.06 m/s of 0.6 either side: half of the limit, half of the speed.
     watched.wait('/guard/state', says('policy, uncertain'))
     watched.wait('/cmd_vel', lambda m: m.linear.x == pytest.approx(0.18, abs=1e-4))
+    assert {round(m.data, 3) for _, m in watched.seen('/policy_uncertainty')} == {0.1}
 
 
 def test_the_robot_drives_on_while_a_slow_model_thinks(watched, graph, tmp_path):
@@ -104,6 +106,7 @@ def test_a_picture_and_an_instruction_become_a_velocity(driving):
     probe.wait('/guard/state', says('policy'), since=0)
     _, instruction = probe.wait('/policy/active_instruction', lambda m: m.data, since=0)
     assert instruction.data == INSTRUCTION
+    assert not probe.seen('/policy_uncertainty')  # a single policy cannot tell
 
 
 def test_the_stamp_of_a_proposed_velocity_is_a_pictures(watched, graph, bundle):

@@ -220,7 +220,7 @@ class PolicyNode(LifecycleNode):
 
     def _on_thought(self, chunk: ActionChunk | None) -> None:
         """Send the news at once; runs in the thinking thread."""
-        if chunk is not None:
+        if chunk is not None and chunk.uncertainty is not None:
             self._uncertainty.publish(Float32(data=chunk.uncertainty))
         self._publish_command()
         if chunk is not None and self._chunk.get_subscription_count():

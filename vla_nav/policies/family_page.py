@@ -52,7 +52,7 @@ cannot be: Kosmos-2 and CLIP have {backbones} together and that LSTM alone has {
   [{{"path": "../a", "weight": 0.6}}, …]}}`. The chunk is the weighted mean; its `uncertainty` is
   the members' weighted standard deviation as a share of the limits. With the guard's
   `uncertainty_limit` set, speed falls by `1 - uncertainty / limit`, down to standstill, and
-  `guard/state` says `uncertain`.
+  `guard/state` says `uncertain`. Other policies cannot tell theirs; under such a limit they stand.
 - **Arrival**: the predictor also gives the belief to have arrived. It learns from recordings that
   say how they ended (attribute `success` of an episode: from where the robot stands still at the
   end of a success the task is done), and from the simulator's labels. A policy that was never told

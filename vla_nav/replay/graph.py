@@ -99,7 +99,8 @@ class ReplayGraph:
         try:
             chunk = self.policy.act(frame)
             self.task.take(chunk)
-            self.guard.take_uncertainty(chunk.uncertainty, self._steady_ns)
+            if chunk.uncertainty is not None:
+                self.guard.take_uncertainty(chunk.uncertainty, self._steady_ns)
         except PolicyError as error:
             self.task.fail(str(error))
         self._propose()
