@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from vla_nav.evaluation.markdown import table_lines
 from vla_nav.evaluation.png import to_png
 
 COLUMNS = ('optimisation', 'work', 'off, ms', 'on, ms', '× faster', 'off, MB', 'on, MB',
@@ -26,8 +27,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     """Return the table of a whole result, with what it was measured on."""
     machine = result['machine']
     versions = ', '.join(f'{name} {version}' for name, version in machine['versions'].items())
-    lines = [f'| {" | ".join(COLUMNS)} |', '|---' * len(COLUMNS) + '|']
-    lines += [f'| {" | ".join(cells(row))} |' for row in result['rows']]
+    lines = table_lines(COLUMNS, map(cells, result['rows']))
     lines += ['', f'{" ".join([result["preset"], *result["overrides"]])} on {result["device"]}: '
               f'{machine["processor"]}, {result["threads"]} thread(s); medians of '
               f'{result["steps"]} control steps at batch 1 and of {result["training_steps"]} '

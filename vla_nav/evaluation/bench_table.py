@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from vla_nav.evaluation.markdown import table_lines
+
 COLUMNS = ('policy · runtime', 'on', 'decode p50', 'network p50', 'p95', 'p99', 'total p50', 'p99',
            '× floor', 'eager ÷', 'steps/s, all cores', 'start, s', 'peak, MB')
 
@@ -25,9 +27,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     """Return the table of a whole result, with what it was measured on."""
     machine = result['machine']
     versions = ', '.join(f'{name} {version}' for name, version in machine['versions'].items())
-    lines = [f'| {" | ".join(COLUMNS)} |', '|---' * len(COLUMNS) + '|']
-    lines += [f'| {" | ".join(cells(label, row))} |'
-              for label, row in result['subjects'].items()]
+    lines = table_lines(COLUMNS, (cells(*subject) for subject in result['subjects'].items()))
     lines += ['', f'{machine["processor"]}, {machine["cores"]} cores, {result["threads"]} '
               f'thread(s) a network; {result["picture"]}; {result["steps"]} interleaved steps '
               f'after {result["warm_up"]}; ms where nothing else is said. {versions}. Floor: '

@@ -11,6 +11,7 @@ import torch
 
 from vla_nav import __version__
 from vla_nav.evaluation.curves import learning_curves
+from vla_nav.evaluation.markdown import table_lines
 from vla_nav.policies.config import FamilyConfig
 from vla_nav.policies.family import FamilyPolicy
 from vla_nav.policies.save import write_family_bundle
@@ -120,10 +121,7 @@ def _card(config: FamilyConfig, trained: Trained, metrics: dict[str, Any]) -> st
 
 def _table(metrics: dict[str, Any], axes: tuple[str, ...]) -> str:
     columns = (*axes, 'joint')
-    lines = [f'| part | predictor | {" | ".join(columns)} | n |',
-             '|---' * (len(columns) + 3) + '|']
-    for part in ('validation', 'test'):
-        for name, table in metrics.get(part, {}).get('predictors', {}).items():
-            errors = ' | '.join(f'{table[axis]["mae"]:.4f}' for axis in columns)
-            lines.append(f'| {part} | {name} | {errors} | {metrics[part]["samples"]} |')
-    return '\n'.join(lines)
+    return '\n'.join(table_lines(['part', 'predictor', *columns, 'n'], (
+        [part, name, *(f'{table[axis]["mae"]:.4f}' for axis in columns), metrics[part]['samples']]
+        for part in ('validation', 'test')
+        for name, table in metrics.get(part, {}).get('predictors', {}).items())))

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from vla_nav.evaluation.markdown import table_lines
 from vla_nav.training.tub.frames import GAP, PHRASES
 from vla_nav.training.tub.members import Recipe
 
@@ -161,8 +162,7 @@ def _pair(errors: dict[str, float]) -> str:
 
 
 def _table(titles: list[str], rows: list[list[Any]]) -> str:
-    lines = ['| ' + ' | '.join(titles) + ' |', '|' + '---|' * len(titles)]
-    return '\n'.join(lines + ['| ' + ' | '.join(map(str, row)) + ' |' for row in rows])
+    return '\n'.join(table_lines(titles, rows))
 
 
 def _plot(results: list[dict[str, Any]], summary: dict[str, Any], path: Path) -> None:
