@@ -121,6 +121,12 @@ def test_the_chunk_leads_on_from_the_robot():
     assert found[f'{BASE}/chunk', 'strips'] == [[[0, 0, 0], [0.5, 0, 0], [1.0, 0.25, 0]]]
 
 
+def test_a_plan_is_shown_only_while_the_robot_drives():
+    clear = (f'{BASE}/chunk', 'is_recursive')
+    assert clear in shown(Entities(), 'policy/task_state', Some(data='stopped'))
+    assert clear not in shown(Entities(), 'policy/task_state', Some(data='driving'))
+
+
 def test_commands_before_and_after_the_guard_share_an_axis():
     entities = Entities()
     wanted = shown(entities, 'cmd_vel_policy', stamped(9.8, twist=twist(0.5, 0.0, -1.0)))

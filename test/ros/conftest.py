@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +18,12 @@ import pytest
 os.environ['ROS_DOMAIN_ID'] = str(1 + os.getpid() % 100)
 os.environ.pop('ROS_LOCALHOST_ONLY', None)
 os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
+
+# Chromium is loaded by Qt, which needs libraries of the desktop; in a process of its own, since it
+# brings half a gigabyte along.
+_LOADS = [sys.executable, '-c', 'import PyQt6.QtWebEngineWidgets']
+collect_ignore = ([] if subprocess.run(_LOADS, capture_output=True).returncode == 0
+                  else ['test_monitor_page.py'])
 
 # A loaded machine takes its time to start Python; waiting longer costs nothing where all is well.
 PATIENCE_S = 90.0
@@ -169,6 +176,15 @@ def graph(tmp_path):
     graph.close()
     for log in sorted(tmp_path.glob('*.log')):
         print(f'--- {log.name}\n{log.read_text(errors="replace")[-2000:]}')
+
+
+@pytest.fixture
+def free_ports():
+    """Return two ports that nobody listens on."""
+    with socket.socket() as one, socket.socket() as other:
+        for probe in (one, other):
+            probe.bind(('', 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 @pytest.fixture

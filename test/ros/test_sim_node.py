@@ -2,17 +2,21 @@
 
 import json
 
+import numpy as np
 import pytest
 from geometry_msgs.msg import Twist
 from nav_msgs.msg import Odometry
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from vla_nav.monitoring.camera_view import camera_mount, fixed_joints
 from vla_nav.nodes.running import LATCHED, SENSOR
+from vla_nav.nodes.sim_topics import static_transform
 from vla_nav.observations.messages import frame_from_message
 
 
@@ -90,3 +94,21 @@ def test_its_clock_goes_on_and_stamps_follow_it(sim):
     _, image = probe.wait('camera/image_raw', lambda m: True, since=at)
     assert first.clock.sec < 1000 and image.header.stamp.sec < 1000
     probe.wait('/clock', lambda m: m.clock.sec > first.clock.sec, since=at)
+
+
+def test_it_describes_its_body_and_where_this_scenes_camera_is(sim):
+    probe = sim(seed=3)
+    probe.watch(String, 'robot_description', LATCHED)
+    _, description = probe.wait('robot_description', lambda m: True, since=0.0)
+    _, info = probe.wait('camera/camera_info', lambda m: True)
+    _, odometry = probe.wait('odom', lambda m: True)
+    mount = camera_mount(description.data, odometry.child_frame_id, info.header.frame_id)
+    assert 0.5 < mount[2, 3] < 0.7
+    [joint] = fixed_joints(description.data)
+    transform = static_transform(*joint)
+    assert (transform.header.frame_id, transform.child_frame_id) == ('base_link', 'camera')
+    rotation = transform.transform.rotation
+    # Ahead of the camera is ahead of the robot, and down.
+    ahead = Rotation.from_quat((rotation.x, rotation.y, rotation.z, rotation.w)).apply((0, 0, 1))
+    np.testing.assert_allclose(ahead, mount[:3, 2], atol=1e-9)
+    assert ahead[0] > 0.9 and ahead[2] < -0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,6 +61,12 @@ def pixels(points: ArrayLike, mount: NDArray[np.float64],
     seen = seen[seen[:, 2] > _NEAREST_M]
     image = seen @ np.asarray(intrinsics, np.float64).reshape(3, 3).T
     return np.asarray(image[:, :2] / image[:, 2:])
+
+
+def path_points(path: Any) -> NDArray[np.float32]:
+    """Return where a path leads, from the robot on: float32 [K + 1, 3] in its base frame."""
+    ahead = [(one.pose.position.x, one.pose.position.y, 0.0) for one in path.poses]
+    return np.array([(0.0, 0.0, 0.0), *ahead], np.float32)
 
 
 def _rotation(roll: float, pitch: float, yaw: float) -> NDArray[np.float64]:

@@ -6,18 +6,17 @@ space hangs below ``odom``: ``odom/base`` is the robot, ``odom/base/camera`` wha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import cv2
 import numpy as np
 import rerun as rr
-from numpy.typing import NDArray
 
 from vla_nav.control.diagnostics import OnChange
 from vla_nav.monitoring.boxes import boxes_of
-from vla_nav.monitoring.camera_view import camera_mount
+from vla_nav.monitoring.camera_view import camera_mount, path_points
+from vla_nav.monitoring.trail import Trail
 from vla_nav.observations.messages import frame_from_message, odometry_of, stamp_of, velocity_of
 from vla_nav.spaces import AXES
 
@@ -30,8 +29,6 @@ STATES = {'policy/active_instruction': 'instruction', 'policy/task_state': 'task
 _PNG = b'\x89PNG'
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 80]
 _LEVELS = {0: rr.TextLogLevel.INFO, 1: rr.TextLogLevel.WARN, 2: rr.TextLogLevel.ERROR}
-# A shorter way is noise, a longer one a robot that was put elsewhere.
-_STEP_M, _JUMP_M = 0.01, 1.0
 
 
 class Entities:
@@ -42,7 +39,7 @@ class Entities:
         self._namespace, self._base_frame = namespace.rstrip('/'), base_frame
         self._states: dict[str, str] = {}
         self._reading = self._urdf = ''
-        self._here: tuple[float, float] | None = None
+        self._trail = Trail(2)
         self._camera_change = OnChange()
         self._reports: dict[str, OnChange] = {}
         self._makers: Mapping[str, Callable[[Any, int], Iterator[Entity]]] = {
@@ -102,12 +99,8 @@ class Entities:
         x, y, yaw, *_ = odometry_of(message)
         axis = rr.RotationAxisAngle(axis=(0, 0, 1), radians=yaw)
         yield BASE, rr.Transform3D(translation=(x, y, 0), rotation_axis_angle=axis)
-        moved = math.dist(self._here, (x, y)) if self._here else math.inf
-        if moved < _STEP_M:
-            return
-        if self._here and moved < _JUMP_M:
-            yield 'odom/trail', rr.LineStrips3D([[(*self._here, 0), (x, y, 0)]])
-        self._here = x, y
+        if self._trail.add(x, y) and len(self._trail.points) == 2:
+            yield 'odom/trail', rr.LineStrips3D([[(*point, 0) for point in self._trail.points]])
 
     def _chunk(self, message: Any, now_ns: int) -> Iterator[Entity]:
         yield f'{BASE}/chunk', rr.LineStrips3D([path_points(message)], radii=0.015,
@@ -130,6 +123,8 @@ class Entities:
             yield f'states/{name}', rr.StateChange(state=message.data or 'none')
             yield f'log/{name}', rr.TextLog(message.data or 'none')
             yield self._task()
+            if name == 'task' and message.data != 'driving':
+                yield f'{BASE}/chunk', rr.Clear(recursive=False)  # the plan is over
         return make
 
     def _task(self) -> Entity:
@@ -153,12 +148,6 @@ class Entities:
             if node == 'policy' and self._reading != figures.get('understood_as', ''):
                 self._reading = figures.get('understood_as', '')
                 yield self._task()
-
-
-def path_points(path: Any) -> NDArray[np.float32]:
-    """Return where a path leads, from the robot on: float32 [K + 1, 3] in its base frame."""
-    ahead = [(one.pose.position.x, one.pose.position.y, 0.0) for one in path.poses]
-    return np.array([(0.0, 0.0, 0.0), *ahead], np.float32)
 
 
 def _figures(node: str, figures: Mapping[str, str]) -> Iterator[Entity]:

@@ -21,14 +21,9 @@ from vla_nav.control.diagnostics import OnChange
 from vla_nav.monitoring.entities import Entities
 from vla_nav.monitoring.layout import TIMELINE
 from vla_nav.monitoring.output import save, serve
-from vla_nav.nodes.newest import Newest
+from vla_nav.nodes.newest import Detection2DArray, Newest
 from vla_nav.nodes.parameters import ParameterError, Parameters
 from vla_nav.nodes.running import LATCHED, now_ns, run, steady_timer
-
-try:  # Not on PyPI; a robot with ROS and a detector has it.
-    from vision_msgs.msg import Detection2DArray
-except ImportError:
-    Detection2DArray = None
 
 # Every node speaks on this one topic, often at the same moment.
 _REPORTS = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)

@@ -10,6 +10,11 @@ from rclpy.serialization import deserialize_message
 
 from vla_nav.nodes.running import SENSOR, steady_ns
 
+try:  # Not on PyPI; a robot with ROS and a detector has it.
+    from vision_msgs.msg import Detection2DArray
+except ImportError:
+    Detection2DArray = None
+
 
 class Newest:
     """One subscription; messages stay serialised until somebody looks.

@@ -8,17 +8,21 @@ from typing import Any
 
 import cv2
 import numpy as np
-from geometry_msgs.msg import TransformStamped, TwistStamped
+from geometry_msgs.msg import Quaternion, TransformStamped, TwistStamped, Vector3
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from rclpy.node import Node
+from scipy.spatial.transform import Rotation
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
+from vla_nav.monitoring.camera_view import fixed_joints
 from vla_nav.nodes.picture_messages import jpeg_image, pinhole_info, raw_image
 from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR
+from vla_nav.nodes.sim_urdf import robot_urdf
 from vla_nav.simulation.scenario import SCENARIO_VERSION
 from vla_nav.simulation.session import Session, top_view
+from vla_nav.simulation.world import CAMERA_X_M
 
 try:  # Not on PyPI; a robot with ROS has it.
     from tf2_msgs.msg import TFMessage
@@ -40,6 +44,8 @@ class SimTopics:
         self._odom = publish(Odometry, 'odom', 10)
         self._tf = publish(TFMessage, '/tf', 10) if TFMessage else None
         self._truth = publish(String, '~/ground_truth', 10)
+        self._description = publish(String, 'robot_description', LATCHED)
+        self._tf_static = publish(TFMessage, '/tf_static', LATCHED) if TFMessage else None
         self._scene = publish(String, '~/scenario', LATCHED)
         self._outcome = publish(String, '~/outcome', LATCHED)
         self._top = publish(CompressedImage, '~/top_view/compressed', SENSOR)
@@ -54,6 +60,12 @@ class SimTopics:
             'scenario_version': SCENARIO_VERSION, 'seed': scenario.seed, 'cell': scenario.cell,
             'family': scenario.family, 'split': scenario.split, 'start': scenario.start,
             'intent': scenario.intent.describe(), 'top_view': view}))
+        # Each scene mounts the camera anew.
+        urdf = robot_urdf(CAMERA_X_M, scenario.look)
+        self._description.publish(String(data=urdf))
+        if self._tf_static is not None:
+            self._tf_static.publish(TFMessage(transforms=[
+                static_transform(*joint) for joint in fixed_joints(urdf)]))
 
     def camera(self, stamp: Any, noise: float) -> None:
         """Send the camera's picture in the forms that somebody listens to."""
@@ -109,6 +121,16 @@ class SimTopics:
         twist = command.twist
         twist.linear.x, twist.linear.y, twist.angular.z = map(float, velocity)
         self._command.publish(command)
+
+
+def static_transform(parent: str, child: str, pose: NDArray[np.float64]) -> TransformStamped:
+    """Return the pose [4, 4] of ``child`` in ``parent``, for good."""
+    transform = TransformStamped(child_frame_id=child)
+    transform.header.frame_id = parent
+    x, y, z, w = Rotation.from_matrix(pose[:3, :3]).as_quat()
+    transform.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
+    transform.transform.translation = Vector3(**dict(zip('xyz', map(float, pose[:3, 3]))))
+    return transform
 
 
 def _json(value: Any) -> String:

@@ -1,0 +1,66 @@
+"""The monitor as a process of its own, beside a robot that drives."""
+
+from __future__ import annotations
+
+import pytest
+from fake_camera import FakeCamera
+from nav_msgs.msg import Odometry
+from rerun.chunk import RrdReader
+from std_msgs.msg import String
+
+from vla_nav.nodes.running import LATCHED
+
+# What a robot that drives must leave in a recording, whatever else there is.
+_EXPECTED = {
+    '/odom/base', '/odom/base/chunk', '/odom/base/camera/picture', '/task', '/log/guard',
+    '/log/policy', '/states/guard', '/states/task', '/states/instruction', '/ages/picture_ms',
+    '/ages/command_ms', '/ages/guard/camera_age_ms', '/latency/policy/inference_p50_ms',
+    '/latency/guard/picture_to_cmd_vel_p50_ms', '/rates/guard/camera_hz',
+    *(f'/commands/{axis}/{source}' for axis in ('linear_x', 'linear_y', 'angular_z')
+      for source in ('policy', 'guard'))}
+
+
+def _recorded(path):
+    """Return entity path and rows of each chunk in a recording that is being written."""
+    return [(chunk.entity_path, chunk.num_rows) for chunk in RrdReader(path).stream()]
+
+
+@pytest.mark.parametrize('transport', ['raw', 'compressed'])
+def test_a_recording_holds_all_of_a_drive(probe, graph, bundle, tmp_path, transport):
+    camera = FakeCamera(probe.node, transport=transport)
+    odometry = probe.node.create_publisher(Odometry, '/odom', 10)
+    probe.node.create_timer(0.1, lambda: odometry.publish(Odometry(child_frame_id='base_link')))
+    probe.watch(String, '/guard/state', LATCHED)
+    graph.start('guard_node')
+    graph.start('policy_node', bundle=bundle, instruction='pass left, stop at the red ball',
+                image_transport=transport)
+    path = tmp_path / 'made' / 'drive.rrd'
+    graph.start('monitor_node', save=path, image_transport=transport)
+    probe.wait('/guard/state', lambda message: message.data == 'policy')
+
+    def complete():
+        return path.is_file() and {entity for entity, _ in _recorded(path)} >= _EXPECTED
+    probe.wait_until(complete, 'everything is in the recording')
+    assert camera.sent > 0
+
+
+def test_a_picture_that_cannot_be_read_is_named_and_the_rest_goes_on(probe, graph, tmp_path):
+    FakeCamera(probe.node, encoding='8UC3')
+    graph.start('guard_node')
+    path = tmp_path / 'drive.rrd'
+    graph.start('monitor_node', save=path)
+    probe.wait_until(lambda: "camera/image_raw: image encoding '8UC3'" in graph.log(
+        'monitor_node').read_text(), 'the encoding is named')
+    probe.wait_until(lambda: any(entity == '/commands/linear_x/guard'
+                                 for entity, _ in _recorded(path)), 'commands are recorded')
+
+
+def test_a_port_that_is_taken_is_named(graph):
+    import socket
+    with socket.socket() as taken:
+        taken.bind(('', 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        monitor = graph.start('monitor_node', port=port)
+        assert monitor.wait(90) == 1
+    assert f'port {port}' in graph.log('monitor_node').read_text()
