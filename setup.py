@@ -54,9 +54,11 @@ setup(
         # Jazzy is the long-term release; requirements/kilted.txt is the other one tested.
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-common-interfaces<5.4'],
         'sim': SIM,
+        'monitor': ['rerun-sdk'],
         'train': TRAIN,
+        # PyQt6-WebEngine is the one Chromium on PyPI; it opens the monitor's page.
         'test': ['openvino', 'pytest<9', 'hypothesis', 'ruff', 'mypy', 'flake8', 'types-PyYAML',
-                 'catkin_pkg', 'setuptools', 'wheel'],
+                 'catkin_pkg', 'setuptools', 'wheel', 'rerun-sdk', 'PyQt6-WebEngine'],
     },
     entry_points={'console_scripts': ['vla-nav = vla_nav.cli.main:main']},
 )
