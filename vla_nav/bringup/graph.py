@@ -64,7 +64,7 @@ _COMMON = (
     Argument('use_respawn', 'true', 'Start a node again when it dies', _SWITCH),
     Argument('log_level', 'info', 'Log level of every node',
              ('debug', 'info', 'warn', 'error', 'fatal')),
-    Argument('rviz', 'false', 'Also start rviz2', _SWITCH),
+    Argument('rviz', 'false', 'Also start rviz2, and the node that draws for it', _SWITCH),
 )
 _SIM = (
     Argument('scenario', '', 'Cell or family, or how its name begins: 2box_vert_left, person'),
@@ -125,7 +125,7 @@ def graph(kind: str, given: Mapping[str, str],
     if values['record'] not in ('', 'false'):
         nodes.append(make.recorder())
     if values['rviz'] == 'true':
-        nodes.append(make.rviz())
+        nodes += [make.visual(), make.rviz()]
     return tuple(nodes)
 
 
@@ -141,6 +141,15 @@ def command_line(node: NodeSpec) -> list[str]:
     for source, target in node.remappings:
         words += ['-r', f'{source}:={target}']
     return words
+
+
+def camera_remappings(image_topic: str) -> tuple[tuple[str, str], ...]:
+    """Return the remappings that bring a camera's topics; camera_info is the pictures' sibling."""
+    if image_topic == 'camera/image_raw':
+        return ()
+    info = str(PurePosixPath(image_topic).parent / 'camera_info')
+    return (('camera/image_raw', image_topic), ('camera/camera_info', info),
+            ('camera/image_raw/compressed', f'{image_topic}/compressed'))
 
 
 class _Maker:
@@ -192,6 +201,14 @@ class _Maker:
                           instruction=self._values['instruction'] or None,
                           stamped_cmd_vel=self._switch('stamped_cmd_vel'))
 
+    def visual(self) -> NodeSpec:
+        # What a command can do before the guard stops it, where the guard's own default holds too.
+        return self._node('visual', self._cmd_vel() + self._images(),
+                          stamped_cmd_vel=self._switch('stamped_cmd_vel'),
+                          image_transport=self._values['image_transport']
+                          or self._recorded_transport() or None,
+                          horizon=self._observation_age())
+
     def rviz(self) -> NodeSpec:
         return NodeSpec('rviz', 'rviz2', namespace=self._values['namespace'], package='rviz2',
                         parameters={'use_sim_time': self._values['use_sim_time'] == 'true'},
@@ -205,12 +222,7 @@ class _Maker:
                         remappings, self._values['log_level'], may_finish=may_finish)
 
     def _images(self) -> tuple[tuple[str, str], ...]:
-        image = self._values['image_topic']
-        if image == 'camera/image_raw':
-            return ()
-        info = str(PurePosixPath(image).parent / 'camera_info')
-        return (('camera/image_raw', image), ('camera/camera_info', info),
-                ('camera/image_raw/compressed', f'{image}/compressed'))
+        return camera_remappings(self._values['image_topic'])
 
     def _cmd_vel(self) -> tuple[tuple[str, str], ...]:
         topic = self._values['cmd_vel_topic']
