@@ -37,6 +37,18 @@ def test_a_recorder_comes_where_a_directory_is_given(tmp_path):
     assert 'bundle' not in expert.parameters
 
 
+def test_rviz_brings_its_file_and_the_node_that_draws_for_it():
+    nodes = by_name(graph('sim', {'rviz': 'true', 'cmd_vel_topic': 'base/cmd',
+                                  'image_transport': 'compressed', 'stamped_cmd_vel': 'true'}))
+    assert set(nodes) == {'guard', 'policy', 'sim', 'visual', 'rviz'}
+    visual, guard = nodes['visual'], nodes['guard']
+    assert dict(visual.remappings) == {'cmd_vel': 'base/cmd'}
+    assert visual.parameters['image_transport'] == 'compressed'
+    assert visual.parameters['stamped_cmd_vel'] is True
+    assert visual.parameters['horizon'] == guard.parameters['max_observation_age']
+    assert nodes['rviz'].arguments[-1].endswith('config/rviz/vla_nav.rviz')
+
+
 def test_the_expert_takes_the_place_of_the_policy():
     nodes = by_name(graph('sim', {'driver': 'expert'}))
     assert set(nodes) == {'guard', 'sim'}

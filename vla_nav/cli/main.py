@@ -24,6 +24,7 @@ COMMANDS = {
     'run': ('vla_nav.cli.run', 'run', 'Start the graph, watch it drive, keep a recording.'),
     'say': ('vla_nav.cli.say', 'say', 'Tell a running robot what to do.'),
     'teleop': ('vla_nav.cli.teleop', 'teleop', 'Drive by hand; a person goes before the policy.'),
+    'monitor': ('vla_nav.cli.monitor', 'monitor', 'See a running robot in the browser.'),
     'record': ('vla_nav.cli.record', 'record', 'Record what the robot sees and does.'),
     'evaluate': ('vla_nav.cli.evaluate', 'app', 'Measure policies and baselines.'),
     'results': ('vla_nav.cli.results', 'results', 'Measure all of docs/results.md again.'),
@@ -40,7 +41,7 @@ EXTRAS = {
                      'jinja2'), 'sim'),
     **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors', 'transformers', 'peft',
                      'accelerate'), 'train'),
-    'onnxruntime': 'cpu', 'openvino': 'openvino',
+    'onnxruntime': 'cpu', 'openvino': 'openvino', 'rerun': 'monitor',
 }
 
 
