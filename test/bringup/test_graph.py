@@ -80,6 +80,14 @@ def test_arguments_reach_the_nodes_with_their_types():
     assert {n.namespace for n in nodes.values()} == {'robot1'}
 
 
+def test_the_guard_is_patient_with_a_slow_model():
+    usual, slow = (by_name(graph('robot', given)) for given in ({}, {'model_delay': '0.4'}))
+    limit = usual['guard'].parameters['max_observation_age']
+    assert slow['guard'].parameters['max_observation_age'] == pytest.approx(limit + 0.8)
+    assert slow['policy'].parameters['model_delay'] == 0.4
+    assert 'model_delay' not in usual['policy'].parameters
+
+
 def test_an_image_topic_brings_its_camera_info_and_its_compressed_sibling():
     nodes = by_name(graph('robot', {'image_topic': '/front/image', 'cmd_vel_topic': '/base/cmd'}))
     assert dict(nodes['policy'].remappings) == {
