@@ -30,6 +30,7 @@ COMMANDS = {
     'results': ('vla_nav.cli.results', 'results', 'Measure all of docs/results.md again.'),
     'data': ('vla_nav.cli.data', 'app', 'Look at recorded episodes, check and convert them.'),
     'train': ('vla_nav.cli.train', 'app', 'Train a policy and write its bundle.'),
+    'distill': ('vla_nav.cli.distill', 'distill', 'Teach a small policy what a large one does.'),
     'policies': ('vla_nav.cli.policies', 'app', 'List the VLA family; try one at full size.'),
     'export': ('vla_nav.cli.export', 'export', 'Export a policy to another runtime.'),
     'bench': ('vla_nav.cli.bench', 'app', 'Measure latencies and stop times.'),

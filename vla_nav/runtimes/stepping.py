@@ -86,6 +86,11 @@ class SteppingPolicy(ABC):
         self._told = self._told_by(said, reading)
         return said
 
+    def tell(self, reading: Reading) -> None:
+        """Take an instruction that somebody else has read; the memory is cleared."""
+        self.reset()
+        self._told = self._told_by(reading.intent.describe(), reading)
+
     def act(self, frame: Frame) -> ActionChunk:
         """Return the chunk for this frame; raise PolicyError rather than invent one."""
         if self._told is None:
