@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vla_nav.control.guard import Reason
@@ -22,6 +22,7 @@ def test_the_overlay_draws_path_boxes_and_words_and_leaves_the_picture_alone():
     assert (drawn[225:, 4:60] != 90).any() and (drawn[:30] == 90).all()
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(*[st.floats(-1e12, 1e12)] * 2), max_size=5), st.text(max_size=20))
 def test_nothing_that_a_camera_can_project_or_a_person_say_breaks_the_overlay(path, words):
     picture = np.zeros((24, 32, 3), np.uint8)

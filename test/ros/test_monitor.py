@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import signal
+import socket
+import subprocess
+import sys
+
 import pytest
 from fake_camera import FakeCamera
+from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from rerun.chunk import RrdReader
 from std_msgs.msg import String
 
 from vla_nav.nodes.running import LATCHED
 
+# It is still being written.
+pytestmark = pytest.mark.filterwarnings('ignore:RRD file has no footer')
 # What a robot that drives must leave in a recording, whatever else there is.
 _EXPECTED = {
     '/odom/base', '/odom/base/chunk', '/odom/base/camera/picture', '/task', '/log/guard',
@@ -55,12 +63,31 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_rest_goes_on(probe, grap
                                  for entity, _ in _recorded(path)), 'commands are recorded')
 
 
-def test_a_port_that_is_taken_is_named(graph):
-    import socket
+def _command(*words):
+    return [sys.executable, '-m', 'vla_nav.cli.main', 'monitor', *words]
+
+
+def test_a_port_that_is_taken_is_named():
     with socket.socket() as taken:
         taken.bind(('', 0))
         taken.listen()
-        port = taken.getsockname()[1]
-        monitor = graph.start('monitor_node', port=port)
-        assert monitor.wait(90) == 1
-    assert f'port {port}' in graph.log('monitor_node').read_text()
+        port = str(taken.getsockname()[1])
+        told = subprocess.run(_command('--port', port), capture_output=True, text=True,
+                              timeout=300)
+    assert told.returncode == 1 and f'port {port}' in told.stderr
+
+
+def test_the_command_watches_the_robot_and_the_topics_that_it_is_told(probe, tmp_path):
+    path = tmp_path / 'drive.rrd'
+    command = probe.node.create_publisher(TwistStamped, '/base/cmd', 10)
+    probe.node.create_timer(0.1, lambda: command.publish(TwistStamped()))
+    FakeCamera(probe.node, namespace='robot1')
+    running = subprocess.Popen(_command(
+        '--save', str(path), '--namespace', 'robot1', '--cmd-vel-topic', '/base/cmd', '--stamped'))
+    try:
+        probe.wait_until(lambda: path.is_file() and {
+            '/commands/linear_x/guard', '/odom/base/camera/picture'} <= {
+                entity for entity, _ in _recorded(path)}, 'both are recorded')
+    finally:
+        running.send_signal(signal.SIGINT)
+    assert running.wait(60) == 0

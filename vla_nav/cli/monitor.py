@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vla_nav.bringup.graph import NodeSpec, Value, camera_remappings, command_line
+from vla_nav.nodes.monitor_node import main
 
 
 def monitor(
@@ -21,7 +22,7 @@ def monitor(
     memory: Annotated[str, typer.Option(
         help='Most that is kept for pages that are opened later; then the oldest goes.')
         ] = '256MiB',
-    rate: Annotated[float, typer.Option(min=0.5, max=50.0, help='How often it looks, Hz.')] = 10.0,
+    rate: Annotated[float, typer.Option(min=1.0, max=50.0, help='How often it looks, Hz.')] = 10.0,
     image_transport: Annotated[Literal['raw', 'compressed'], typer.Option(
         help='How pictures travel to the monitor.')] = 'raw',
     image_topic: Annotated[str, typer.Option(help='Camera topic.')] = 'camera/image_raw',
@@ -36,7 +37,6 @@ def monitor(
     It only listens, best effort and to the newest of each topic, and can come and go at any time.
     Whoever can reach this machine's ports can see the page.
     """
-    from vla_nav.nodes.monitor_node import main
     parameters: dict[str, Value] = {
         'save': str(save or ''), 'host': host, 'port': port, 'data_port': data_port,
         'memory': memory, 'rate': rate, 'image_transport': image_transport,

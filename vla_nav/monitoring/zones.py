@@ -20,7 +20,7 @@ def reach(velocity: tuple[float, float, float], seconds: float) -> NDArray[np.fl
 
     A guard whose ``max_observation_age`` this is lets the robot go no further when pictures end.
     """
-    chunk = ActionChunk(np.tile(np.float32(velocity), (_POINTS, 1)),
+    chunk = ActionChunk(np.tile(np.asarray(velocity, np.float32), (_POINTS, 1)),
                         round(seconds / _POINTS * 1e9), 0)
     return np.array([(0.0, 0.0), *(pose[:2] for pose in chunk_poses(chunk, OMNI_3D))])
 

@@ -42,7 +42,7 @@ class MonitorParameters(BaseModel):
     data_port: int = Field(9876, ge=1, le=65535, description='Port of what it shows.')
     memory: str = Field('256MiB', pattern=r'^\d+(\.\d+)?(%|[kKMGT]?i?B)$', description='Most that '
                         'is kept for pages that are opened later.')
-    rate: float = Field(10.0, ge=0.5, le=50.0, description='How often it looks, Hz.')
+    rate: float = Field(10.0, ge=1.0, le=50.0, description='How often it looks, Hz.')
     image_transport: Literal['raw', 'compressed'] = Field(
         'raw', description='raw or compressed.')
     stamped_cmd_vel: bool = Field(False, description='cmd_vel is TwistStamped instead of Twist.')
