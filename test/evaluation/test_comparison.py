@@ -15,9 +15,9 @@ from vla_nav.episodes.schema import Episode
 from vla_nav.episodes.store import EpisodeRef, open_stored, write_episode
 from vla_nav.evaluation import bundle_facts
 from vla_nav.evaluation.baselines import DriveStatistics
-from vla_nav.evaluation.comparison import markdown, write_comparison
+from vla_nav.evaluation.comparison import write_comparison
 from vla_nav.evaluation.curves import learning_curves
-from vla_nav.evaluation.offline import measure, recorded_episodes
+from vla_nav.evaluation.offline import PREDICTORS, measure, recorded_episodes
 
 STATISTICS = DriveStatistics(np.full(3, 0.2), np.full(3, 0.2), np.full((4, 3), 0.2), 0, 0, 0)
 HISTORY = [{'epoch': 1, 'train_loss': 0.4, 'validation_loss': 0.5, 'validation_mae': 0.3},
@@ -26,7 +26,7 @@ HISTORY = [{'epoch': 1, 'train_loss': 0.4, 'validation_loss': 0.5, 'validation_m
 
 @pytest.fixture(scope='module')
 def data(tmp_path_factory):
-    """Return drives at 0.3 m/s, 20 pictures a second, in two scenarios."""
+    """Return drives at 0.3 m/s, 20 pictures a second, in two scenarios and languages."""
     folder = tmp_path_factory.mktemp('data')
     rng = np.random.default_rng(0)
     for number in range(6):
@@ -34,7 +34,8 @@ def data(tmp_path_factory):
         actions[:, 0] = 0.3 + 0.01 * number
         write_episode(EpisodeRef(folder / f'{number}.h5'), Episode(
             rng.integers(0, 255, (12, 12, 16, 3), np.uint8), actions,
-            np.arange(12) * 50_000_000 + number * 10**10, 'go', scenario=f'cell_{number % 2}'))
+            np.arange(12) * 50_000_000 + number * 10**10, ('go', '가')[number % 2],
+            scenario=f'cell_{number % 2}'))
     return folder
 
 
@@ -51,7 +52,9 @@ def test_rows_of_a_chunk_are_compared_at_their_time(data, bundles):
     assert len(summary['chunk_mae']) == 3
     assert summary['hold_mae'][2] == pytest.approx(
         np.mean([2 * (0.3 + 0.01 * n) for n in range(6)]) / 10 / 3, rel=0.5)
-    assert {*summary['scenarios']} == {'cell_0', 'cell_1'}
+    for kind, names in (('scenarios', {'cell_0', 'cell_1'}), ('languages', {'en', 'ko'})):
+        assert {*summary[kind]} == names
+        assert all({*group} == {'episodes', *PREDICTORS} for group in summary[kind].values())
     low, high = (summary['mae']['policy'][key] for key in ('low', 'high'))
     assert low <= summary['mae']['policy']['value'] <= high
     assert summary['policy_minus']['constant mean']['high'] < 0
@@ -64,8 +67,10 @@ def test_the_page_stands_alone(data, bundles, tmp_path):
     page = (tmp_path / 'index.html').read_text()
     assert page.count('data:image/png;base64,') == 2 and 'src="http' not in page
     assert 'cell_1' in page and 'class="worse"' in page
-    near, far = markdown(summaries).splitlines()[2:]
-    assert near.startswith('| near | 0.0') and far.startswith('| far | 0.0')
+    assert 'By language' in page and '<td>ko</td><td>3</td>' in page
+    for name, speed in (('near', 0.31), ('far', 0.5)):
+        off = np.mean([abs(speed - 0.3 - 0.01 * n) for n in range(6)])
+        assert f'<td>{name}</td><td>linear_x</td><td>{off:.4f}</td>' in page
 
 
 def test_curves_are_a_picture():

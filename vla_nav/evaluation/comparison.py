@@ -1,4 +1,4 @@
-"""Several policies on the same recorded drives: one self-contained page, and a table."""
+"""Several policies on the same recorded drives: one self-contained page."""
 
 from __future__ import annotations
 
@@ -25,60 +25,64 @@ driven at once, over all axes, in m/s and rad/s; 95&nbsp;% intervals resample ep
 {% endfor %}</tr>{% endfor %}</table>
 <p class="dim">The columns on the right are the MAE of what needs no picture, no text, or nothing
 at all; red where the policy is not below it.</p>
-<h2>By scenario</h2>
-<table><tr><th>scenario</th><th>episodes</th>{% for row in rows %}<th>{{ row.name }}</th>
-{% endfor %}<th>constant median</th></tr>
-{% for line in scenarios %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
+<h2>By axis</h2>
+<table><tr><th>policy</th><th>axis</th><th>MAE</th><th>RMSE</th><th>within 0.05</th><th>sign</th>
+</tr>
+{% for line in axes %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
-<h2>By step of the chunk</h2><img alt="error by step of the chunk" src="{{ chunks }}">
+{% for kind, lines in groups.items() %}<h2>By {{ kind }}</h2>
+<table><tr><th>{{ kind }}</th><th>episodes</th>{% for row in rows %}<th>{{ row.name }}</th>
+{% endfor %}{% for name in clocks %}<th>{{ name }}</th>{% endfor %}</tr>
+{% for line in lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>
+{% endfor %}<h2>By step of the chunk</h2><img alt="error by step of the chunk" src="{{ chunks }}">
 {% if curves %}<h2>Learning curves</h2><img alt="learning curves" src="{{ curves }}">{% endif %}
 </body></html>
 """
 _BASELINES = ('text-blind', 'image-blind', 'previous action', 'step-index', 'constant mean',
               'constant median')
+_CLOCKS = ('step-index', 'constant mean', 'constant median')
 
 
 def write_comparison(path: Path, summaries: Mapping[str, Mapping[str, Any]],
                      histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> None:
     """Write the page of ``offline`` summaries by policy; ``histories`` give learning curves."""
     first = next(iter(summaries.values()))
-    scenarios = sorted({name for summary in summaries.values() for name in summary['scenarios']})
-    lines = []
-    for name in scenarios:
-        cells = [summary['scenarios'].get(name) for summary in summaries.values()]
-        some = next(cell for cell in cells if cell)
-        lines.append([name or '(none)', some['episodes'],
-                      *('–' if cell is None else _value(cell['policy']) for cell in cells),
-                      _value(some['constant median'])])
     curves = {name: rows for name, rows in histories.items() if rows}
     path.write_text(render(
         _TEMPLATE, title='Policies on recorded drives', episodes=first['episodes'],
-        samples=first['samples'], baselines=_BASELINES,
+        samples=first['samples'], baselines=_BASELINES, clocks=_CLOCKS,
         rows=[_row(name, summary) for name, summary in summaries.items()],
-        scenarios=lines, chunks=inline(_chunk_plot(summaries)),
+        axes=[[name, axis, *_figures(found)] for name, summary in summaries.items()
+              for axis, found in summary['predictors']['policy'].items() if axis != 'joint'],
+        groups={kind: _lines(summaries, f'{kind}s') for kind in ('scenario', 'language')},
+        chunks=inline(_chunk_plot(summaries)),
         curves=inline(learning_curves(curves) if curves else None)), 'utf-8')
 
 
-def markdown(summaries: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the page's first table as Markdown."""
-    lines = [f'| policy | MAE | 95 % | {" | ".join(_BASELINES)} |',
-             '|---' * (3 + len(_BASELINES)) + '|']
-    for name, summary in summaries.items():
-        row = _row(name, summary)
-        baselines = ' | '.join(cell['text'] for cell in row['baselines'])
-        lines.append(f'| {name} | {row["mae"]} | {row["interval"]} | {baselines} |')
-    return '\n'.join(lines)
+def _lines(summaries: Mapping[str, Mapping[str, Any]], kind: str) -> list[list[str]]:
+    """Return a row a group of episodes; all policies have seen the same episodes."""
+    groups = next(iter(summaries.values()))[kind]
+    return [[name or '(none)', str(found['episodes']),
+             *(_value(summary[kind][name]['policy']) for summary in summaries.values()),
+             *(_value(found[clock]) for clock in _CLOCKS)] for name, found in groups.items()]
 
 
 def _row(name: str, summary: Mapping[str, Any]) -> dict[str, Any]:
-    joint, mae = summary['predictors']['policy']['joint'], summary['mae']
+    mae = summary['mae']
     own = mae['policy']
+    value, rmse, within, sign = _figures(summary['predictors']['policy']['joint'])
     return {
-        'name': name, 'mae': f'{own["value"]:.4f}', 'interval': _bounds(own),
-        'rmse': f'{joint["rmse"]:.4f}', 'within': f'{joint["within"]:.3f}',
-        'sign': '–' if joint['sign'] is None else f'{joint["sign"]:.3f}',
+        'name': name, 'mae': value, 'interval': _bounds(own), 'rmse': rmse, 'within': within,
+        'sign': sign,
         'baselines': [{'text': f'{mae[other]["value"]:.4f}',
                        'worse': own['value'] >= mae[other]['value']} for other in _BASELINES]}
+
+
+def _figures(found: Mapping[str, Any]) -> list[str]:
+    """Return MAE, RMSE, share within the tolerance and share of the right sign as text."""
+    return [f'{found["mae"]:.4f}', f'{found["rmse"]:.4f}', f'{found["within"]:.3f}',
+            '–' if found['sign'] is None else f'{found["sign"]:.3f}']
 
 
 def _value(interval: Mapping[str, Any]) -> str:

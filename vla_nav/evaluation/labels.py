@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,22 +33,31 @@ class ChunkErrors:
         return [float(np.concatenate(errors).mean()) for errors in self._errors if errors]
 
 
-def intervals(predicted: dict[str, list[NDArray[Any]]], labels: list[NDArray[np.float32]],
-              scenarios: list[str]) -> dict[str, Any]:
-    """Return joint mean absolute errors with intervals: whole, against each other, by scenario."""
+def intervals(predicted: Mapping[str, Sequence[NDArray[Any]]],
+              labels: Sequence[NDArray[np.float32]],
+              groups: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """Return joint mean absolute errors with intervals: whole, against each other, by group.
+
+    ``groups`` are ways to sort the episodes, each with the group of every episode.
+    """
     counts = np.array([label.size for label in labels])
     sums = {name: np.array([np.abs(got - label).sum() for got, label in zip(rows, labels)])
             for name, rows in predicted.items()}
+
+    def errors(those: Any = slice(None)) -> dict[str, Any]:
+        return {name: mean_error(values[those], counts[those])._asdict()
+                for name, values in sums.items()}
+
+    def sorted_by(names: Sequence[str]) -> dict[str, Any]:
+        found = {group: np.array([name == group for name in names])
+                 for group in sorted({*names})}
+        return {group: {'episodes': int(those.sum()), **errors(those)}
+                for group, those in found.items()}
     return {
-        'mae': {name: mean_error(values, counts)._asdict() for name, values in sums.items()},
+        'mae': errors(),
         'policy_minus': {name: paired_difference(sums['policy'], values, counts)._asdict()
                          for name, values in sums.items() if name != 'policy'},
-        'scenarios': {scenario: {
-            'episodes': int(those.sum()),
-            **{name: mean_error(sums[name][those], counts[those])._asdict()
-               for name in ('policy', 'constant median')}}
-            for scenario in sorted({*scenarios})
-            for those in [np.array([one == scenario for one in scenarios])]},
+        **{kind: sorted_by(names) for kind, names in groups.items()},
     }
 
 

@@ -21,6 +21,7 @@ from vla_nav.evaluation.drivers import load_bundle
 from vla_nav.evaluation.labels import ChunkErrors, earlier, intervals
 from vla_nav.evaluation.metrics import error_table
 from vla_nav.evaluation.rollout import STEP_NS, STEP_S
+from vla_nav.language.grammar import language_of
 from vla_nav.simulation.expert import Expert
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.world import World
@@ -83,12 +84,14 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
     predicted: dict[str, list[NDArray[Any]]] = {name: [] for name in PREDICTORS}
     labels: list[NDArray[np.float32]] = []
     scenarios: list[str] = []
+    languages: list[str] = []
     chunk, hold = ChunkErrors(spec.chunk), ChunkErrors(spec.chunk)
     for episode in episodes:
         wanted, stamps = _label(episode, spec.action_space.names), _stamps(episode)
         before = earlier(wanted, stamps, spec.step_ns)
         labels.append(wanted)
         scenarios.append(episode.scenario)
+        languages.append(language_of(episode.instruction))
         for name, driver in drivers.items():
             chunks = _chunks(driver, episode, stamps)
             predicted[name].append(chunks[:, 0])
@@ -111,7 +114,7 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
         'predictors': {name: error_table(np.concatenate(predicted[name]), expected,
                                          spec.action_space.names) for name in PREDICTORS},
         'chunk_mae': chunk.means(), 'hold_mae': hold.means(),
-        **intervals(predicted, labels, scenarios),
+        **intervals(predicted, labels, {'scenarios': scenarios, 'languages': languages}),
     }
 
 

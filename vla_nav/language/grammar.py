@@ -8,6 +8,7 @@ from vla_nav.language.english import ENGLISH
 from vla_nav.language.intent import SIDES, Intent
 from vla_nav.language.korean import KOREAN
 from vla_nav.language.lexicon import Lexicon, pick, tidy
+from vla_nav.language.tokenizer import normalise
 
 LEXICONS: dict[str, Lexicon] = {'en': ENGLISH, 'ko': KOREAN}
 LANGUAGES = tuple(LEXICONS)
@@ -17,6 +18,11 @@ SPLITS = ('train', 'heldout')
 _HELD_OUT_EVERY = 5
 
 _OPENING, _CLOSING, _CAPITAL, _FULL_STOP = 0.2, 0.15, 0.5, 0.4
+
+
+def language_of(text: str) -> str:
+    """Return the language of an instruction: Korean where it has a letter of Hangul."""
+    return 'ko' if any('\u1100' <= letter <= '\u11ff' for letter in normalise(text)) else 'en'
 
 
 def lexicon(language: str) -> Lexicon:

@@ -142,13 +142,12 @@ def _errors(compared: Compared, spec: PolicySpec, blind: tuple[str, ...],
     stretches = [part for drive in compared.drives for part in _stretches(rows['stamp'], drive)]
     cut = {name: [values[part] for part in stretches] for name, values in predicted.items()}
     found = intervals(cut, [wanted[part] for part in stretches],
-                      [texts[rows['text'][part[0]]] for part in stretches])
+                      {'by_instruction': [texts[rows['text'][part[0]]] for part in stretches]})
     return {
         'samples': len(wanted), 'stretches': len(stretches),
         'predictors': {name: error_table(values, wanted, names)
                        for name, values in predicted.items()},
-        'mae': found['mae'], 'policy_minus': found['policy_minus'],
-        'by_instruction': found['scenarios'],
+        **found,
         'chunk_mae': chunk.means(), 'hold_mae': hold.means(),
     }
 
