@@ -60,7 +60,7 @@ class Robot:
         self._policy = policy
         self._space = spec.action_space
         # A simulator without noise gives identical pictures at standstill: none count as frozen.
-        self._task = Task.of(spec, TaskSettings(frozen_after=0.0))
+        self._task = Task.of(spec, TaskSettings.model_validate({'frozen_after': 0.0}))
         self._guard = Guard(GuardSettings.model_validate({
             'max_observation_age': allowed_age_s(spec.max_observation_age_s, delay_ns * 1e-9)}))
         self._delay_ns = delay_ns
