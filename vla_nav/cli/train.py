@@ -218,5 +218,5 @@ def main() -> None:
     """Run ``vla-nav train`` for ``ros2 run vla_nav train``."""
     from vla_nav.cli.main import main as command_line
 
-    sys.argv.insert(1, 'train')
+    sys.argv = ['vla-nav', 'train', *sys.argv[1:]]  # as usage and model cards shall have it
     command_line()

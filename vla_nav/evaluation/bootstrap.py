@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,6 +17,13 @@ class Interval(NamedTuple):
     value: float
     low: float | None
     high: float | None
+
+
+def bounds_text(interval: Mapping[str, Any]) -> str:
+    """Return the bounds of an :class:`Interval` that was read from JSON as text; '' for none."""
+    if interval['low'] is None:
+        return ''
+    return f'{interval["low"]:.4f} to {interval["high"]:.4f}'
 
 
 def mean_error(sums: ArrayLike, counts: ArrayLike, seed: int = 0) -> Interval:

@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from vla_nav.evaluation.bootstrap import bounds_text
 from vla_nav.evaluation.curves import learning_curves
 from vla_nav.evaluation.html import FIGURES, HEAD, inline, render
 from vla_nav.evaluation.png import to_png
@@ -73,7 +74,7 @@ def _row(name: str, summary: Mapping[str, Any]) -> dict[str, Any]:
     own = mae['policy']
     value, rmse, within, sign = _figures(summary['predictors']['policy']['joint'])
     return {
-        'name': name, 'mae': value, 'interval': _bounds(own), 'rmse': rmse, 'within': within,
+        'name': name, 'mae': value, 'interval': bounds_text(own), 'rmse': rmse, 'within': within,
         'sign': sign,
         'baselines': [{'text': f'{mae[other]["value"]:.4f}',
                        'worse': own['value'] >= mae[other]['value']} for other in _BASELINES]}
@@ -86,14 +87,8 @@ def _figures(found: Mapping[str, Any]) -> list[str]:
 
 
 def _value(interval: Mapping[str, Any]) -> str:
-    bounds = _bounds(interval)
+    bounds = bounds_text(interval)
     return f'{interval["value"]:.4f}' + (f' ({bounds})' if bounds else '')
-
-
-def _bounds(interval: Mapping[str, Any]) -> str:
-    if interval['low'] is None:
-        return ''
-    return f'{interval["low"]:.4f} to {interval["high"]:.4f}'
 
 
 def _chunk_plot(summaries: Mapping[str, Mapping[str, Any]]) -> bytes:

@@ -109,7 +109,13 @@ def test_a_study_goes_on_where_it_was_and_gives_a_table(tmp_path, monkeypatch):
         out.mkdir(parents=True)
         (out / 'metrics.json').write_text(json.dumps(TRAINED))
         (out / 'config.json').write_text('{}')
-        (out / 'summary.json').write_text(json.dumps(OFFLINE if 'offline' in words else LOOP))
+        (out / 'summary.json').write_text(json.dumps(LOOP))
+        if 'offline' in words:
+            for name in (Path(word).name for word in words if words[words.index(word) - 1]
+                         == '--policy'):
+                (out / name).mkdir()
+                (out / name / 'summary.json').write_text(json.dumps(OFFLINE))
+            (out / 'index.html').touch()
         return SimpleNamespace(returncode=0)
     monkeypatch.setattr(study.subprocess, 'run', run)
     for name in ('_drive', '_record'):
@@ -121,7 +127,8 @@ def test_a_study_goes_on_where_it_was_and_gives_a_table(tmp_path, monkeypatch):
     broken.clear()
     page = study.run_study(tmp_path / 'work', study.QUICK, tmp_path, said.append)
     assert commands[done][2] == 'robovlms_small'  # what was done is not done again
-    assert len(commands) - done == 2 + 4 * 4  # one training, the ensemble, four measured
+    # One training, the ensemble, all four compared, each driven with three texts.
+    assert len(commands) - done == 3 + 4 * 3
     row = next(line for line in page.splitlines() if line.startswith('| hybrid_small'))
     assert '0.1000' in row and '0.333' in row and 'yes, **no**, yes' in row and '0.750' in row
     assert 'vla-nav evaluate closed-loop' in page and (tmp_path / 'work' / 'study.json').exists()

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from vla_nav.contracts import Frame, NotUnderstood, Policy
 from vla_nav.episodes.split import split_episodes
-from vla_nav.evaluation.bootstrap import mean_error, paired_difference
+from vla_nav.evaluation.bootstrap import bounds_text, mean_error, paired_difference
 from vla_nav.evaluation.bundle_facts import known_drives
 from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.bundle import EnsembleBundle, Member, read_bundle
@@ -182,7 +182,7 @@ def _write(out: Path, name: str, bundles: Sequence[Path], weights: NDArray[np.fl
     difference = metrics['ensemble_minus_best']
     lines += ['', f'MAE {metrics["mae"]["ensemble"]["value"]:.4f} on {metrics["test_episodes"]} '
               f'test drives; {difference["value"]:+.4f} against the best member '
-              f'(95 %: {difference["low"]} to {difference["high"]}). The weights come from '
+              f'(95 %: {bounds_text(difference)}). The weights come from '
               f'{metrics["validation_episodes"]} validation drives.', '']
     (out / 'README.md').write_text('\n'.join(lines), 'utf-8')
     EnsembleBundle(

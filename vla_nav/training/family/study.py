@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from vla_nav.evaluation.bootstrap import bounds_text
 from vla_nav.evaluation.metrics import wilson_interval
 from vla_nav.evaluation.table import FIRST_SEED
 from vla_nav.language.reader import InstructionReader
@@ -88,31 +89,33 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
     stage('recordings', recordings / _COMPLETE, lambda: _record(unseen, recordings, compact))
     lines: list[str] = []
 
-    def command(*words: str) -> None:
+    def command(last: str, out: Path, *words: str) -> None:
+        # ``last`` is the file that the command writes last.
+        words = (*words, '--out', str(out))
         lines.append(shlex.join(['vla-nav', *words]))
 
         def do() -> None:
             if subprocess.run([sys.executable, '-c', _RUN, *words], check=False).returncode:
                 raise TrainingError(f'failed: {lines[-1]}; the same command goes on from here')
-        stage(' '.join([*words[:2], Path(words[-1]).name]), Path(words[-1]) / _DONE[words[0]],
-              do)
+        stage(f'{" ".join(words[:2])}: {out.name}', out / last, do)
     bundles = {name: work / name for name in MEMBERS}
     for name, bundle in bundles.items():
-        command('train', 'small', name, *plan.overrides, '--frames', str(frames), '--unseen',
-                str(unseen), '--workers', str(plan.workers),
-                *(['--quick'] if plan.quick else []), '--out', str(bundle))
+        command('config.json', bundle, 'train', 'small', name, *plan.overrides, '--frames',
+                str(frames), '--unseen', str(unseen), '--workers', str(plan.workers),
+                *(['--quick'] if plan.quick else []))
     bundles[ENSEMBLE] = work / ENSEMBLE
-    command('train', 'ensemble', *(str(work / name) for name in MEMBERS), '--data',
-            str(recordings), '--out', str(bundles[ENSEMBLE]))
+    command('config.json', bundles[ENSEMBLE], 'train', 'ensemble',
+            *(str(work / name) for name in MEMBERS), '--data', str(recordings))
+    seeds = ('--first-seed', str(FIRST_SEED))
+    command('index.html', work / 'offline', 'evaluate', 'offline',
+            *(word for bundle in bundles.values() for word in ('--policy', str(bundle))),
+            '--episodes', str(plan.offline), *seeds)
     for name, bundle in bundles.items():
-        seeds = ('--first-seed', str(FIRST_SEED))
-        command('evaluate', 'offline', '--policy', str(bundle), '--episodes', str(plan.offline),
-                *seeds, '--out', str(work / 'offline' / name))
         for text in _CONDITIONS:
             count = plan.drives if text == 'true' else plan.swapped
-            command('evaluate', 'closed-loop', '--policy', str(bundle), '--text', text,
-                    '--episodes', str(count), *seeds, '--pictures', '0', '--out',
-                    str(work / 'closed_loop' / f'{name}_{text}'))
+            command('summary.json', work / 'closed_loop' / f'{name}_{text}', 'evaluate',
+                    'closed-loop', '--policy', str(bundle), '--text', text, '--episodes',
+                    str(count), *seeds, '--pictures', '0')
     found = {name: _figures(work, name) for name in bundles}
     ensemble = _read(work / ENSEMBLE / 'metrics.json', {})
     page = _page(found, ensemble, lines, seconds)
@@ -121,9 +124,6 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
         {'members': found, 'ensemble': ensemble, 'commands': lines, 'seconds': seconds},
         indent=1) + '\n', 'utf-8')
     return page
-
-
-_DONE = {'train': 'config.json', 'evaluate': 'summary.json'}  # what each command writes last
 
 
 def _drive(out: Path, plan: StudyPlan, compact: Path) -> None:
@@ -151,7 +151,7 @@ def _figures(work: Path, name: str) -> dict[str, Any]:
     training = _read(work / name / 'metrics.json', {})
     return {
         'parameters': training.get('parameters'), 'training_seconds': training.get('seconds'),
-        'mae': mae, 'mae_interval': [offline['mae']['policy'][key] for key in ('low', 'high')],
+        'mae': mae, 'mae_interval': offline['mae']['policy'],
         'of_constant_mean': mae['policy'] / mae['constant mean'],
         'below': {key: mae['policy'] < mae[key] for key in BELOW},
         'success': successes / episodes, 'success_interval': wilson_interval(successes, episodes),
@@ -168,14 +168,12 @@ def _page(found: dict[str, dict[str, Any]], ensemble: dict[str, Any], lines: lis
            f'{", ".join(BELOW)} | success | 95 % | n | true text | side swapped | goal swapped |',
            '|---' * 13 + '|']
     for name, f in found.items():
-        low, high = f['mae_interval']
         below = ', '.join('yes' if f['below'][key] else '**no**' for key in BELOW)
         minutes = '' if f['training_seconds'] is None else f'{f["training_seconds"] / 60:.0f}'
-        bounds = '' if low is None else f'{low:.4f} to {high:.4f}'
         texts = ' | '.join(f'{f["by_text"][text]["success_rate"]:.3f}' for text in _CONDITIONS)
         parameters = '' if f['parameters'] is None else f'{f["parameters"]:,}'
         out.append(
-            f'| {name} | {parameters} | {minutes} | {f["mae"]["policy"]:.4f} | {bounds} | '
+            f'| {name} | {parameters} | {minutes} | {f["mae"]["policy"]:.4f} | {bounds_text(f["mae_interval"])} | '
             f'{f["of_constant_mean"]:.3f} | {below} | {f["success"]:.3f} | '
             f'{f["success_interval"][0]:.3f} to {f["success_interval"][1]:.3f} | '
             f'{f["episodes"]} | {texts} |')
@@ -185,9 +183,10 @@ def _page(found: dict[str, dict[str, Any]], ensemble: dict[str, Any], lines: lis
     out += ['', f'Best success {best:.3f} (must: 0.80). Ensemble weights, fitted on '
             f'{ensemble["validation_episodes"]} validation drives: {weights}; on '
             f'{ensemble["test_episodes"]} test drives its MAE is {difference["value"]:+.4f} '
-            f'against its best member ({difference["low"]} to {difference["high"]}).', '',
-            'Offline: unseen drives of the expert. Success: rests at the named goal, having '
-            'passed on the named side, without contact.', '', 'Commands:', '']
+            f'against its best member (95 %: {bounds_text(difference)}).', '',
+            'Offline: unseen drives of the expert; `offline/index.html` has more of it. Success: '
+            'rests at the named goal, having passed on the named side, without contact.', '',
+            'Commands:', '']
     out += [f'    {line}' for line in lines]
     out += ['', f'{sum(seconds.values()) / 3600:.1f} hours in all.', '']
     return '\n'.join(out)
