@@ -79,6 +79,8 @@ def test_the_camera_is_placed_once_where_the_robots_description_says():
     info = stamped(width=64, height=48, k=[50.0, 0, 32, 0, 50, 24, 0, 0, 1])
     assert shown(entities, 'camera/camera_info', info) == {}  # nobody has said where it is
     shown(entities, 'robot_description', Some(data=robot_urdf(CAMERA_X_M, look)))
+    uncalibrated = stamped(width=64, height=48, k=[0.0] * 9)
+    assert shown(entities, 'camera/camera_info', uncalibrated) == {}
     found = shown(entities, 'camera/camera_info', info)
     translation = next(v for (path, name), v in found.items() if name == 'translation')
     np.testing.assert_allclose(translation[0], (CAMERA_X_M, 0, look.camera_height), atol=1e-5)

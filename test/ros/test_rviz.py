@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import time
+import itertools
+import math
+import signal
 
 import numpy as np
 import pytest
@@ -16,15 +18,19 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_check_compatible,
 )
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from vla_nav.bringup.graph import graph as graph_of
 from vla_nav.bringup.share import share_directory
 from vla_nav.monitoring.camera_view import fixed_joints
-from vla_nav.nodes.running import LATCHED
+from vla_nav.nodes.picture_messages import pinhole_info, raw_image
+from vla_nav.nodes.running import LATCHED, SENSOR
+from vla_nav.nodes.sim_urdf import robot_urdf
 from vla_nav.observations.messages import frame_from_message
+from vla_nav.simulation.choice import choose_scene
+from vla_nav.simulation.world import CAMERA_X_M
 
 _TYPES = {'RobotModel': String, 'MarkerArray': MarkerArray, 'Path': Path, 'Odometry': Odometry,
           'Image': Image}
@@ -55,16 +61,19 @@ def frames_of(message):
     """Return the frames that a message refers to; none for words."""
     if hasattr(message, 'markers'):
         return {marker.header.frame_id for marker in message.markers}
-    found = {message.header.frame_id} if hasattr(message, 'header') else set()
-    return found | {getattr(message, 'child_frame_id', message.header.frame_id)
-                    for _ in found} | {
-        pose.header.frame_id for pose in getattr(message, 'poses', ())}
+    if not hasattr(message, 'header'):
+        return set()
+    return {message.header.frame_id,
+            getattr(message, 'child_frame_id', message.header.frame_id),
+            *(pose.header.frame_id for pose in getattr(message, 'poses', ()))}
 
 
-@pytest.fixture
-def driving(probe, graph, tmp_path):
+def test_the_file_shows_what_there_is_to_see():
+    assert {name for name, *_ in displays()} == _SHOWN
+
+
+def test_each_display_is_fed_by_the_running_graph(probe, graph, bundle):
     """Start what `sim.launch.py rviz:=true` starts, but for RViz, and look as RViz does."""
-    bundle = write_bundle(tmp_path / 'bundle')
     nodes = graph_of('sim', {'policy': str(bundle), 'rviz': 'true', 'seed': '3',
                              'instruction': 'pass left, stop at the red ball'})
     assert {node.name for node in nodes} == {'guard', 'policy', 'sim', 'visual', 'rviz'}
@@ -74,58 +83,78 @@ def driving(probe, graph, tmp_path):
         if node.package == 'vla_nav':
             graph.start(node.executable, name=node.name, remap=node.remappings,
                         **node.parameters)
-    return probe
-
-
-def test_the_file_shows_what_there_is_to_see():
-    assert {name for name, *_ in displays()} == _SHOWN
-
-
-def test_each_display_is_fed_by_the_running_graph(driving):
-    _, odometry = driving.wait('odom', lambda m: True)
+    _, odometry = probe.wait('odom', lambda m: True)
     fixed = read_file()['Global Options']['Fixed Frame']
     assert odometry.header.frame_id == fixed
     received = {}
     for name, topic, kind, qos in displays():
-        _, received[name] = driving.wait(topic, lambda m: True, since=0.0)
-        [publisher] = driving.node.get_publishers_info_by_topic(topic)
+        _, received[name] = probe.wait(topic, lambda m: True, since=0.0)
+        [publisher] = probe.node.get_publishers_info_by_topic(topic)
         package = kind.__module__.partition('.')[0]
         assert publisher.topic_type == f'{package}/msg/{kind.__name__}', name
         assert qos_check_compatible(publisher.qos_profile, qos)[0] != QoSCompatibility.ERROR, name
     # What RViz can place: the fixed frame, the base, and what is fixed to the base.
     known = {fixed, odometry.child_frame_id}
     known |= {child for _, child, _ in fixed_joints(received['Robot model'].data)}
+    assert known == {'odom', 'base_link', 'camera'}
     for name, message in received.items():
         assert frames_of(message) <= known, name
-    assert known == {'odom', 'base_link', 'camera'}
 
 
-def test_markers_carry_the_guards_state_and_the_way_that_a_command_has(driving):
-    _, array = driving.wait('visual/markers', lambda m: 'guard: policy' in m.markers[2].text)
+@pytest.fixture
+def drawn(probe, graph, tmp_path):
+    """Start the node that draws, beside a robot that drives straight on at 0.5 m/s."""
+    random, look = np.random.default_rng(0), choose_scene('', 3).sample().look
+    publish = probe.node.create_publisher
+    image, info = publish(Image, 'camera/image_raw', SENSOR), publish(
+        CameraInfo, 'camera/camera_info', SENSOR)
+    odometry, model = publish(Odometry, 'odom', 10), publish(String, 'robot_description', LATCHED)
+    model.publish(String(data=robot_urdf(CAMERA_X_M, look)))
+    x = itertools.count(step=0.03)
+
+    def send():
+        stamp = probe.node.get_clock().now().to_msg()
+        picture = random.integers(80, 100, (96, 128, 3), np.uint8)
+        image.publish(raw_image(picture, stamp, 'camera'))
+        # Wide enough to see the floor just ahead of the robot.
+        info.publish(pinhole_info(96, 128, math.radians(110), stamp, 'camera'))
+        pose = Odometry(child_frame_id='base_link')
+        pose.header.frame_id, pose.pose.pose.position.x = 'odom', next(x)
+        odometry.publish(pose)
+    probe.node.create_timer(0.1, send)
+    for kind, topic in ((MarkerArray, 'visual/markers'), (Path, 'visual/trail')):
+        probe.watch(kind, topic)
+    probe.watch(Image, 'visual/overlay', SENSOR)
+    graph.start('guard_node')
+    graph.start('policy_node', bundle=write_bundle(tmp_path / 'bundle', (0.5, 0.0, 0.0)),
+                instruction='pass left, stop at the red ball')
+    graph.start('visual_node')
+    return probe
+
+
+def test_markers_carry_the_guards_state_and_the_way_that_a_command_has(drawn):
+    # 0.5 m/s for as long as a picture may be old, half a second.
+    _, array = drawn.wait('visual/markers', lambda m: 'guard: policy' in m.markers[2].text and
+                          m.markers[1].points[-1].x == pytest.approx(0.25, abs=0.01))
     footprint, reach, state = array.markers
-    assert (footprint.scale.x, footprint.ns) == (pytest.approx(0.4), 'footprint')
-    assert 'driving' in state.text and 'pass left' in state.text
+    assert footprint.scale.x == reach.scale.x == pytest.approx(0.4)
     assert footprint.color.g > footprint.color.r
-    # 0.3 m/s for as long as the bundle lets a picture be old, half a second.
-    driving.wait('visual/markers', lambda m: m.markers[1].points[-1].x == pytest.approx(
-        0.15, abs=0.01))
-    assert reach.scale.x == footprint.scale.x
+    assert 'driving' in state.text and 'pass left' in state.text
 
 
-def test_the_overlay_draws_the_chunk_into_the_newest_picture(driving):
+def test_the_overlay_draws_the_chunk_and_the_trail_grows(drawn):
     def orange(message):
         picture = frame_from_message(message).image.astype(int)
         return np.sum(np.abs(picture - (255, 170, 0)).max(axis=2) < 30)
-    driving.wait('visual/overlay', lambda m: orange(m) > 20)
-    _, trail = driving.wait('visual/trail', lambda m: len(m.poses) > 3, since=0.0)
+    drawn.wait('visual/overlay', lambda m: orange(m) > 20)
+    _, trail = drawn.wait('visual/trail', lambda m: len(m.poses) > 3, since=0.0)
+    assert trail.header.frame_id == 'odom'
     assert trail.poses[-1].pose.position.x > trail.poses[0].pose.position.x
 
 
-def test_markers_do_not_repeat_a_guard_that_has_died(driving, graph):
-    driving.watch(String, 'guard/state', LATCHED)
-    driving.wait('visual/markers', lambda m: 'guard: policy' in m.markers[2].text)
-    graph.signal('guard', 9)
-    killed = time.monotonic()
-    _, array = driving.wait('visual/markers', lambda m: 'guard: silent' in m.markers[2].text,
-                            since=killed)
+def test_markers_do_not_repeat_a_guard_that_has_died(drawn, graph):
+    drawn.wait('visual/markers', lambda m: 'guard: policy' in m.markers[2].text)
+    graph.signal('guard_node', signal.SIGKILL)
+    _, array = drawn.wait('visual/markers', lambda m: 'guard: silent' in m.markers[2].text)
     assert array.markers[0].color.r > array.markers[0].color.g
+    assert array.markers[1].points[-1].x == 0.0

@@ -49,6 +49,11 @@ def fixed_joints(urdf: str) -> Iterator[tuple[str, str, NDArray[np.float64]]]:
         raise ValueError(f'robot_description is no URDF: {error}') from error
 
 
+def is_calibrated(info: Any) -> bool:
+    """Tell whether a ``sensor_msgs/CameraInfo`` says how the camera looks; zeros do not."""
+    return bool(info.k[0] > 0.0 and info.k[4] > 0.0)
+
+
 def pixels(points: ArrayLike, mount: NDArray[np.float64],
            intrinsics: ArrayLike) -> NDArray[np.float64]:
     """Return the pixels [M, 2] of the points [N, 3] (base frame, m) in front of the camera.

@@ -15,7 +15,7 @@ import rerun as rr
 
 from vla_nav.control.diagnostics import OnChange
 from vla_nav.monitoring.boxes import boxes_of
-from vla_nav.monitoring.camera_view import camera_mount, path_points
+from vla_nav.monitoring.camera_view import camera_mount, is_calibrated, path_points
 from vla_nav.monitoring.trail import Trail
 from vla_nav.observations.messages import frame_from_message, odometry_of, stamp_of, velocity_of
 from vla_nav.spaces import AXES
@@ -74,7 +74,8 @@ class Entities:
         """Place the camera on the robot, where robot_description tells how it is mounted."""
         calibration = (self._urdf, message.header.frame_id, message.width, message.height,
                        tuple(message.k))
-        if not self._urdf or not self._camera_change.changed(calibration):
+        if not (self._urdf and is_calibrated(message)
+                and self._camera_change.changed(calibration)):
             return
         mount = camera_mount(self._urdf, self._base_frame, message.header.frame_id)
         if mount is not None:

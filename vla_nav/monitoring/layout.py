@@ -17,11 +17,12 @@ def page() -> rrb.Blueprint:
     seen = rrb.Vertical(
         rrb.Spatial2DView(origin=CAMERA, contents=[f'{CAMERA}/**', f'{BASE}/chunk'],
                           name='Camera, boxes, predicted chunk'),
-        rrb.Spatial3DView(origin='odom', name='Way', contents=['odom/**'], overrides={
-            'odom/trail': _last(_TRAIL_S)}))
+        # The picture stands in the map only where it is known how the camera is mounted.
+        rrb.Spatial3DView(origin='odom', name='Way', contents=['odom/**', f'- {CAMERA}/**'],
+                          overrides={'odom/trail': _last(_TRAIL_S)}))
     commands = rrb.Vertical(*(
-        rrb.TimeSeriesView(origin=f'commands/{axis}', time_ranges=plots,
-                           name=f'{axis}: before and after the guard') for axis in AXES))
+        rrb.TimeSeriesView(origin=f'commands/{axis}', time_ranges=plots, name=axis)
+        for axis in AXES))
     figures = rrb.Tabs(*(
         rrb.TimeSeriesView(origin=origin, time_ranges=plots, name=name) for origin, name in (
             ('ages', 'Ages, ms'), ('latency', 'Latency, ms'), ('rates', 'Rates, Hz'))))

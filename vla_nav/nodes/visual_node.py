@@ -17,7 +17,7 @@ from visualization_msgs.msg import MarkerArray
 
 from vla_nav.bringup.shared_memory import use_image_profile
 from vla_nav.monitoring.boxes import boxes_of
-from vla_nav.monitoring.camera_view import camera_mount, path_points, pixels
+from vla_nav.monitoring.camera_view import camera_mount, is_calibrated, path_points, pixels
 from vla_nav.monitoring.overlay import overlay
 from vla_nav.monitoring.trail import Trail
 from vla_nav.monitoring.zones import reach
@@ -131,18 +131,20 @@ class VisualNode(Node):
         except ValueError as error:
             self._trouble = str(error)
             return
-        boxes = self._boxes.last() if self._boxes else None
-        drawn = overlay(image, path, boxes_of(boxes) if boxes else (),
+        boxes = (boxes_of(self._boxes.last()) if self._boxes and not _is_stale(self._boxes)
+                 else ())
+        drawn = overlay(image, path, boxes,
                         f'{self._word("policy/task_state")}  guard: {self._guard()}')
         self._overlay.publish(raw_image(drawn, message.header.stamp, message.header.frame_id))
 
     def _path_in_picture(self, camera: str) -> NDArray[np.float64]:
-        """Return the newest chunk [N, 2] in pixels; empty where the camera's mount is unknown."""
+        """Return the newest chunk [N, 2] in pixels; empty where the camera is unknown."""
         description = self._said['robot_description'].take()
         if description is not None:
             self._mount = camera_mount(description.data, self._config.value.base_frame, camera)
         info, chunk = self._info.last(), self._chunk.last()
-        if self._mount is None or info is None or chunk is None or _is_stale(self._chunk):
+        if (self._mount is None or info is None or not is_calibrated(info)
+                or chunk is None or _is_stale(self._chunk)):
             return np.empty((0, 2))
         return pixels(path_points(chunk), self._mount, info.k)
 
