@@ -134,9 +134,11 @@ def policy(
     if markdown:
         print(bench_table.markdown(result), end='')
         return
-    table = Table(*bench_table.COLUMNS, title=f'{result["picture"]}, {threads} threads, ms')
-    for label, row in result['subjects'].items():
-        table.add_row(*bench_table.cells(label, row))
+    # A column a subject: there are more figures than fit side by side.
+    table = Table('', *result['subjects'], title=f'{result["picture"]}, {threads} threads, ms')
+    found = [bench_table.cells(label, row) for label, row in result['subjects'].items()]
+    for name, *values in [*zip(bench_table.COLUMNS, *found)][1:]:
+        table.add_row(name, *values)
     _OUT.print(table)
     _tell_unmeasured(result)
 

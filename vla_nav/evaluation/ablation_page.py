@@ -49,10 +49,10 @@ def plot(result: Mapping[str, Any]) -> bytes:
                          0.34, color=colour, label=label)
         axes.bar_label(bars, fmt='%.2f', padding=2, fontsize=8)
     axes.axvline(1.0, color='black', linewidth=0.8)
-    axes.set(yticks=range(len(rows)), xlim=(0, None),
+    most = max(row[key] or 0.0 for row in rows for key in ('times_faster', 'times_less'))
+    axes.set(yticks=range(len(rows)), xlim=(0, 1.12 * max(most, 1.0)),
              yticklabels=[f'{row["optimisation"]}\n{row["work"]}' for row in rows],
              title=f'{result["preset"]} on {result["device"]}')
-    axes.margins(x=0.12)
     axes.invert_yaxis()
     figure.legend(loc='outside lower center', ncols=2, fontsize=8)
     return to_png(figure, 120)

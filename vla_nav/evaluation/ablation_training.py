@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 import sys
-from pathlib import Path
 
 import numpy as np
 import torch
 
+from vla_nav.evaluation.machine import memory_mb
 from vla_nav.language.intent import Intent
 from vla_nav.policies.config import FamilyConfig, load_preset
 from vla_nav.policies.device import torch_device
@@ -67,16 +65,10 @@ def main(preset: str, how: str, threads: str, *overrides: str) -> None:
     Gradients and the optimiser's state are in it; they are the same however it is computed.
     """
     step = TrainingStep(load_preset(preset, [*overrides]), torch_device('cpu', int(threads)), how)
-    before = _resident_mb()
+    before = memory_mb('VmRSS')
     for _ in range(2):
         step()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({'grown_mb': peak - before}))
-
-
-def _resident_mb() -> float:
-    pages = int(Path('/proc/self/statm').read_text('ascii').split()[1])
-    return pages * os.sysconf('SC_PAGE_SIZE') / 2 ** 20
+    print(json.dumps({'grown_mb': memory_mb() - before}))
 
 
 if __name__ == '__main__':

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vla_nav.contracts import Frame, Policy
+from vla_nav.evaluation.machine import memory_mb
 from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.bundle import read_bundle
 
@@ -30,8 +30,7 @@ def main(bundle: str, runtime: str, threads: str) -> None:
     policy = ready(bundle, runtime, int(threads))
     policy.act(Frame(np.zeros((720, 1280, 3), np.uint8), 0))
     now = time.time()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({'first_command_at': now, 'peak_mb': peak}))
+    print(json.dumps({'first_command_at': now, 'peak_mb': memory_mb()}))
 
 
 if __name__ == '__main__':

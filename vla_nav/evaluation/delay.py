@@ -59,5 +59,5 @@ def plot(result: Mapping[str, Any]) -> bytes:
     axes.set(xlabel='delay of the model, ms', ylabel='share of episodes', ylim=(0, 1.02),
              title=f'{result["policy"]}, {result["episodes"]} episodes each')
     axes.grid(alpha=0.3)
-    axes.legend(loc='center left')
+    figure.legend(loc='outside lower center', ncols=2)
     return to_png(figure, 120)
