@@ -86,16 +86,19 @@ def relabel(source: Path, target: Path, teacher: Sequence[Path], workers: int = 
     Both instructions of each frame are labelled, each over the whole drive. What does not change
     is linked; shards that are there already are kept. Raises PolicyError.
     """
-    Teacher(teacher)  # what is wrong with it is said here, not by a worker
+    _loaded(tuple(teacher))  # what is wrong with it is said here, not by a worker
     target.mkdir(parents=True, exist_ok=True)
     names = sorted(path.name.removesuffix(_IMAGES) for path in source.glob(f'*{_IMAGES}'))
     jobs = [(source, target, name, tuple(teacher)) for name in names
             if not (target / f'{name}{_IMAGES}').exists()]
-    if not jobs:
+    title = f'labels of {source.name}'
+    if min(workers, len(jobs)) <= 1:
+        for job in track(jobs, title):
+            _relabel(job)
         return target
     # spawn: a forked child would share the parent's threads.
     with multiprocessing.get_context('spawn').Pool(min(workers, len(jobs))) as pool:
-        for _ in track(pool.imap_unordered(_relabel, jobs), f'labels of {source.name}', len(jobs)):
+        for _ in track(pool.imap_unordered(_relabel, jobs), title, len(jobs)):
             pass
     return target
 
