@@ -170,10 +170,11 @@ def _page(found: dict[str, dict[str, Any]], ensemble: dict[str, Any], lines: lis
     for name, f in found.items():
         below = ', '.join('yes' if f['below'][key] else '**no**' for key in BELOW)
         minutes = '' if f['training_seconds'] is None else f'{f["training_seconds"] / 60:.0f}'
+        bounds = bounds_text(f['mae_interval'])
         texts = ' | '.join(f'{f["by_text"][text]["success_rate"]:.3f}' for text in _CONDITIONS)
         parameters = '' if f['parameters'] is None else f'{f["parameters"]:,}'
         out.append(
-            f'| {name} | {parameters} | {minutes} | {f["mae"]["policy"]:.4f} | {bounds_text(f["mae_interval"])} | '
+            f'| {name} | {parameters} | {minutes} | {f["mae"]["policy"]:.4f} | {bounds} | '
             f'{f["of_constant_mean"]:.3f} | {below} | {f["success"]:.3f} | '
             f'{f["success_interval"][0]:.3f} to {f["success_interval"][1]:.3f} | '
             f'{f["episodes"]} | {texts} |')
