@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from vla_nav.evaluation.png import to_png
 
@@ -26,7 +27,9 @@ def learning_curves(histories: Mapping[str, Sequence[Mapping[str, Any]]]) -> byt
                     color=colour)
     for axes, title in ((losses, 'loss (dashed: training)'),
                         (errors, 'validation error, normalised')):
+        axes.axhline(0, color='none')  # or a curve that hardly changes lies on the upper edge
         axes.set(title=title, xlabel='epoch', ylim=(0, None))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     if histories:
         losses.legend()

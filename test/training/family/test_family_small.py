@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -100,6 +101,42 @@ def test_frames_that_do_not_fit_a_preset_name_the_remedy(data: Path, tmp_path: P
                             ('action.limits={linear_x: 1}', '3D'), ('action.step_s=0.2', '=0.1')):
         with pytest.raises(TrainingError, match=words):
             train_member('hybrid_small', [override], data, data, tmp_path, READER, QUICK)
+
+
+def not_a_number(path: Path) -> None:
+    values = np.load(path)
+    values.flat[7] = np.nan
+    np.save(path, values)
+
+
+def cut_off(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+@pytest.mark.parametrize('field, spoil, words', [
+    ('chunks', not_a_number, 'round1: chunks of some frames are not finite: delete the shard'),
+    ('points', cut_off, 'round1: a file is cut off .*delete the shard'),
+    ('images', cut_off, 'round1: a file is cut off .*delete the shard')])
+def test_spoilt_frames_are_named_before_anything_learns(
+        field: str, spoil: Callable[[Path], None], words: str, data: Path,
+        tmp_path: Path) -> None:
+    frames = shutil.copytree(data, tmp_path / 'frames')
+    spoil(next((frames / 'round1').glob(f'*.{field}.npy')))
+    with pytest.raises(TrainingError, match=words):
+        train_member('simple_lstm_small', [], frames, data / 'expert', tmp_path / 'out', READER,
+                     QUICK)
+    assert not (tmp_path / 'out').exists()
+
+
+def test_what_a_worker_says_is_said_and_what_was_saved_is_kept(data: Path,
+                                                               tmp_path: Path) -> None:
+    folders = frame_folders(data)
+    job = GlimpseJob(load_preset('simple_lstm_small', ['action.chunk=8']), folders, folders[:1],
+                     tmp_path, ImitationConfig(0, 9, batch=4, warm_up=1, peak_rate=1e30), 1, 1)
+    with pytest.raises(TrainingError, match=r'^the gradient is not finite .*lower peak_rate'):
+        learn_glimpses(job)
+    assert checkpoint.read_progress(tmp_path).step >= 1
+    assert not (tmp_path / checkpoint.BEST).exists()
 
 
 def test_a_run_that_was_cut_off_goes_on_exactly_and_into_the_next(data: Path,

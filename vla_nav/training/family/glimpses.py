@@ -8,6 +8,7 @@ a network from scratch to see; sequences, which teach it to remember, come after
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -27,6 +28,7 @@ from vla_nav.training import cores
 from vla_nav.training.dataset import Batch, Frames
 from vla_nav.training.family import checkpoint
 from vla_nav.training.family.checkpoint import Progress
+from vla_nav.training.family.problems import TrainingError, from_workers, named_memory
 from vla_nav.training.family.showing import shown
 from vla_nav.training.imitation import (
     AVERAGE,
@@ -117,9 +119,13 @@ def fast() -> Iterator[None]:
 
 
 def learn_glimpses(job: GlimpseJob) -> None:
-    """Train to the end of the stretch, or go on to it; :func:`load_glimpses` has the result."""
+    """Train to the end of the stretch, or go on to it; :func:`load_glimpses` has the result.
+
+    Raises TrainingError with the remedy; what has been saved until then is kept.
+    """
     if not (job.folder / checkpoint.BEST).exists():
-        cores.spread(_work, job.workers, job)
+        with from_workers():
+            cores.spread(_work, job.workers, job)
 
 
 def load_glimpses(folder: Path, config: FamilyConfig) -> tuple[FamilyPolicy, Glimpse]:
@@ -143,7 +149,9 @@ def _work(rank: int, workers: int, job: GlimpseJob) -> None:
         found = checkpoint.load(job.before.folder, both, optimizer, job.before.signature())
     progress = found[0] if found else Progress()
     frames = Frames([*job.frames])
-    with shown(f'{job.config.name}: frames') if rank == 0 else contextlib.nullcontext() as notes:
+    quiet = contextlib.nullcontext()
+    with named_memory(lambda: _memory_remedy(job)), \
+            shown(f'{job.config.name}: frames') if rank == 0 else quiet as notes:
         for parts in _steps(job, rank, model, average, optimizer, frames, progress):
             if notes is None:
                 continue
@@ -151,7 +159,8 @@ def _work(rank: int, workers: int, job: GlimpseJob) -> None:
             if progress.step % job.save_every == 0 or progress.step == job.stretch.last:
                 _note(progress, parts, average, job)
                 notes.say(f'step {progress.step}: ' + ', '.join(
-                    f'{name} {value:.4f}' for name, value in progress.history[-1].items()))
+                    f'{name} {value:.4f}' for name, value in progress.history[-1].items()
+                    if name not in ('epoch', 'step')))
                 checkpoint.save(job.folder, both, optimizer, {}, progress, job.signature())
     if rank == 0:
         checkpoint.save_best(job.folder, average.module)
@@ -174,7 +183,11 @@ def _steps(job: GlimpseJob, rank: int, model: Glimpse, average: AveragedModel,
         optimizer.zero_grad()
         torch.stack([*parts.values()]).sum().backward()
         cores.average_gradients(parameters, job.workers)
-        nn.utils.clip_grad_norm_(parameters, 1.0)
+        # The same in all processes, so that all end here.
+        if not math.isfinite(nn.utils.clip_grad_norm_(parameters, 1.0)):
+            raise TrainingError(f'the gradient is not finite at step {progress.step + 1}: begin '
+                                f'again with a lower peak_rate than {job.stretch.peak_rate:g}; '
+                                f'{job.folder} keeps what was saved before')
         optimizer.step()
         average.update_parameters(model)
         progress.step += 1
@@ -183,6 +196,12 @@ def _steps(job: GlimpseJob, rank: int, model: Glimpse, average: AveragedModel,
             now = value.item()
             meter[name] = now + 0.98 * (meter.get(name, now) - now)
         yield meter
+
+
+def _memory_remedy(job: GlimpseJob) -> str:
+    return (f'{job.stretch.batch} frames do not fit in each of {job.workers} processes: end other '
+            'programs and give the same command, which goes on from what was saved, or take '
+            '--workers 1 and another --out')
 
 
 def _note(progress: Progress, parts: dict[str, float], average: AveragedModel,

@@ -105,9 +105,9 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
     """
     began = time.monotonic()
     folders, unseen = frame_folders(frames), frame_folders(validation)
-    data = Frames([*folders])
-    config, shortened = _fitting(name, overrides, data)
-    del data
+    for folder in (*folders, *unseen):
+        _check_labels(folder)
+    config, shortened = _fitting(name, overrides, Frames([*folders]))
     work = out / 'training'
     job = GlimpseJob(config, folders, unseen, work / 'see', plan.see, plan.workers)
     learn_glimpses(job)
@@ -139,6 +139,19 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
     write_family_bundle(policy, reader, out, arrived_threshold=0.5, training={
         'command': command, 'version': __version__, 'frames': count})
     return metrics
+
+
+def _check_labels(folder: Path) -> None:
+    remedy = 'delete the shard, and the same command that collected it makes it again'
+    try:
+        fields = Frames([folder]).fields
+    except (EOFError, OSError, ValueError) as error:
+        raise TrainingError(f'{folder}: a file is cut off or damaged ({error}): '
+                            f'{remedy}') from error
+    spoiled = [field for field, values in fields.items() if not np.isfinite(values).all()]
+    if spoiled:
+        raise TrainingError(f'{folder}: {", ".join(spoiled)} of some frames are not finite: '
+                            f'{remedy}')
 
 
 def _fitting(name: str, overrides: Sequence[str], data: Frames) -> tuple[FamilyConfig, str]:

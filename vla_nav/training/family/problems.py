@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
+from torch.multiprocessing import ProcessRaisedException
 
 # What PyTorch says on a GPU, on a CPU, and when the allocator of the system refuses.
 _NO_MEMORY = ('out of memory', "can't allocate memory", 'not enough memory')
@@ -34,3 +35,18 @@ def named_memory(remedy: Callable[[], str]) -> Iterator[None]:
             raise
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise TrainingError(f'out of memory: {first[:200]}\n  -> {remedy()}') from error
+
+
+@contextmanager
+def from_workers() -> Iterator[None]:
+    """Raise the :class:`TrainingError` of a process that was started here as one of this process.
+
+    PyTorch hands over what went wrong there as text alone.
+    """
+    try:
+        yield
+    except ProcessRaisedException as error:
+        _, named, said = str(error).rpartition(f'{__name__}.{TrainingError.__name__}: ')
+        if not named:
+            raise
+        raise TrainingError(said.strip()) from error
