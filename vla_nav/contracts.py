@@ -68,8 +68,7 @@ class Policy(Protocol):
     """A policy: frames and one instruction in, chunks of velocities out.
 
     ``act`` encodes the given frame only; whatever else a policy remembers is in its state,
-    which ``reset`` clears and which moves on once per ``spec.step_ns`` of image time, or once a
-    picture where they come more slowly.
+    which ``reset`` clears and which moves on once per ``spec.step_ns`` of image time.
     """
 
     @property
