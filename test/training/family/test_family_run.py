@@ -6,6 +6,7 @@ import json
 import os
 
 import checkpoints
+import h5py
 import numpy as np
 import pytest
 import recorded
@@ -144,15 +145,50 @@ def cli_error(result):
     ('clip_lstm', ['action.limits={linear_x: 0.6}'], 'angular_z was driven'),
     ('clip_lstm', ['train.batch=3', 'train.accumulate=2'], 'multiple of 2'),
 ])
-def test_wrong_inputs_name_the_remedy(place, preset, more, words):
-    result = invoke(place, *more, preset=preset, out='wrong')
+def test_wrong_inputs_name_the_remedy_and_spoil_nothing(place, trained, preset, more, words):
+    saved = contents(trained)
+    result = invoke(place, *more, preset=preset)
     assert result.exit_code == 1 and words in cli_error(result), (result.output, result.exception)
+    assert contents(trained) == saved
+
+
+def contents(folder):
+    """Return the bundle's files, and what a training needs to go on."""
+    return {path: path.read_bytes() for path in (*folder.iterdir(), *folder.glob('training/*'))
+            if path.is_file()}
+
+
+def empty(path):
+    path.unlink()
+
+
+def not_a_number(path):
+    with h5py.File(path, 'r+') as file:
+        file['actions'][3, 1] = np.nan
+
+
+def cut_off(path):
+    path.write_bytes(path.read_bytes()[:500])
+
+
+def other_axes(path):
+    with h5py.File(path, 'r+') as file:
+        file.attrs['action_names'] = ['linear_x', 'linear_y']
+
+
+@pytest.mark.parametrize('spoil, words', [
+    (empty, 'there are no episodes'), (not_a_number, 'record it again'),
+    (cut_off, 'record it again'), (other_axes, 'action.limits')])
+def test_spoilt_recordings_are_refused_and_spoil_nothing(place, trained, tmp_path, spoil, words):
+    saved = contents(trained)
+    spoil(recorded.write(tmp_path / 'spoilt', 1) / 'drive_001.h5')
+    result = invoke(place, data=tmp_path / 'spoilt')
+    assert result.exit_code == 1 and words in cli_error(result), (result.output, result.exception)
+    assert contents(trained) == saved
 
 
 def test_recordings_that_are_not_there(place):
     assert 'no such file' in cli_error(invoke(place, data='nowhere', out='wrong'))
-    (place / 'empty').mkdir(exist_ok=True)
-    assert 'there are no episodes' in cli_error(invoke(place, data='empty', out='wrong'))
 
 
 def test_words_without_equals_are_folders(place, trained, monkeypatch):
