@@ -63,8 +63,8 @@ def metadata(folder):
 
 
 def child(data, folder, settings, *more, launch=()):
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': os.pathsep.join(
-        [str(HERE), str(HERE.parents[2])])}
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': '',
+                   'PYTHONPATH': os.pathsep.join([str(HERE), str(HERE.parents[2])])}
     return subprocess.run(
         [sys.executable, *launch, str(HERE / 'train_child.py'), str(data), str(folder),
          json.dumps(settings), *map(str, more)],
@@ -94,9 +94,11 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(whole, data, tmp_path)
 
 def test_two_processes_give_the_result_of_one(whole, data, tmp_path):
     done = child(data, tmp_path, SETTINGS, launch=(
-        '-m', 'accelerate.commands.launch', '--cpu', '--num_processes', '2', '--num_machines',
-        '1', '--mixed_precision', 'no', '--dynamo_backend', 'no', '--main_process_port', '0'))
+        '-m', 'accelerate.commands.launch', '--multi_gpu', '--num_processes', '2',
+        '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no',
+        '--main_process_port', '0'))
     assert done.returncode == 0, done.stderr[-3000:]
+    assert sorted(done.stdout.splitlines())[-2:] == ['process 0 of 2', 'process 1 of 2']
     assert_same_result(whole, tmp_path)
 
 

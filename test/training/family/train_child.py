@@ -20,6 +20,9 @@ from vla_nav.training.family.trainer import Notes, Trainer, accelerator_for
 def run(data: Path, folder: Path, config, step=lambda done, total, loss: None, say=print):
     """Train and return how it went."""
     with accelerator_for(config.train) as accelerator:
+        if accelerator.num_processes > 1:
+            # In one write, since all share the pipe.
+            print(f'process {accelerator.process_index} of {accelerator.num_processes}\n', end='')
         material = gather(config, [data], recorded.Reader())
         torch.manual_seed(config.train.seed)
         policy = FamilyPolicy(config)

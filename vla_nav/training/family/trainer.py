@@ -52,7 +52,9 @@ def accelerator_for(t: TrainConfig) -> Iterator[Accelerator]:
     torch.backends.cudnn.deterministic = t.deterministic
     torch.backends.cudnn.benchmark = not t.deterministic
     torch.use_deterministic_algorithms(t.deterministic, warn_only=True)
-    accelerator = Accelerator(mixed_precision='no' if precision == 'fp32' else precision)
+    # Where there is no GPU, accelerate must be told; processes would not know of each other.
+    accelerator = Accelerator(mixed_precision='no' if precision == 'fp32' else precision,
+                              cpu=not torch.accelerator.is_available())
     try:
         yield accelerator
         accelerator.end_training()
@@ -117,9 +119,11 @@ class Trainer:
         Normalised actions; ``mae`` is over all values of all chunks, ``first`` over the
         velocities that are driven at once, an axis each.
         """
-        totals = drive_sums(self.model, self.source, self.material.labels, members,
-                            self.instructions, self.accelerator.device, self.config.train.batch,
-                            self.share)
+        # The network itself: what wraps it waits for the other processes in each call, and they
+        # have unequal numbers of drives.
+        totals = drive_sums(self.accelerator.unwrap_model(self.model), self.source,
+                            self.material.labels, members, self.instructions,
+                            self.accelerator.device, self.config.train.batch, self.share)
         loss, absolute, first, values, firsts = (
             self.accelerator.reduce(part, 'sum').cpu().double() for part in totals)
         return {'loss': float(loss / values), 'mae': float(absolute / values),
