@@ -68,7 +68,8 @@ class Policy(Protocol):
     """A policy: frames and one instruction in, chunks of velocities out.
 
     ``act`` encodes the given frame only; whatever else a policy remembers is in its state,
-    which ``reset`` clears and which moves on once per ``spec.step_ns`` of image time.
+    which ``reset`` clears and which moves on once per ``spec.step_ns`` of image time, or once a
+    picture where they come more slowly.
     """
 
     @property

@@ -77,7 +77,7 @@ def policy_once(tmp_path_factory):
 
 def test_frames_between_steps_act_on_the_old_memory(policy):
     for stamp, steps in ((0, 1), (0, 1), (STEP_NS // 2, 1), (3 * STEP_NS // 4, 2),
-                         (STEP_NS, 2), (5 * STEP_NS, 6), (900 * STEP_NS, 16)):
+                         (STEP_NS, 2), (5 * STEP_NS, 3)):
         policy.act(_frame(stamp))
         assert _steps(policy) == steps
 

@@ -47,17 +47,10 @@ class EagerPolicy(SteppingPolicy):
         try:
             with torch.inference_mode():
                 pictures = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
-                self._seen = self._policy.encode(pictures, told)[:, None]
-                chunks, arrived, after = self._policy.act(self._seen, state)
-                return Step(chunks[0, 0].float().cpu().numpy(), float(arrived.sigmoid()), after)
+                chunk, arrived, after = self._policy(pictures, told, state)
+                return Step(chunk[0].float().cpu().numpy(), float(arrived), after)
         except RuntimeError as error:
             raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
-
-    def _remember(self, image: NDArray[np.uint8], state: Any, steps: int) -> Any:
-        with torch.inference_mode():  # of the picture that was seen last, without its backbones
-            for _ in range(steps):
-                state = self._policy.act(self._seen, state)[2]
-        return state
 
     def _finite(self, state: Any) -> bool:
         return bool(torch.isfinite(state).all())

@@ -14,10 +14,6 @@ from vla_nav.runtimes.bundle import BundleConfig
 from vla_nav.runtimes.graph import Arrays, Graph, Reads, check_graph
 from vla_nav.runtimes.stepping import Step, SteppingPolicy
 
-# A graph of more bytes takes about a step itself: to run it again for the pictures that it has
-# missed would only make it miss more.
-_QUICK_BYTES = 32 << 20
-
 
 class GraphPolicy(SteppingPolicy):
     """A :class:`vla_nav.contracts.Policy` around a graph of whatever runtime."""
@@ -28,9 +24,6 @@ class GraphPolicy(SteppingPolicy):
         check_graph(graph, config)
         self._graph, self._text = graph, text
         self._state_size = config.state_size
-        files = (config.files.policy, config.files.weights)
-        self._quick = sum((directory / file.name).stat().st_size
-                          for file in files if file is not None) <= _QUICK_BYTES
         super().__init__(config, directory, graph.source, graph.provider, threads,
                          graph.fallback)
 
@@ -43,9 +36,6 @@ class GraphPolicy(SteppingPolicy):
             features = np.zeros(FEATURE_SIZE) if reading is None else reading.features
             told['instruction'] = np.asarray(features, np.float32).reshape(1, -1)
         return told
-
-    def _remember(self, image: NDArray[np.uint8], state: Any, steps: int) -> Any:
-        return super()._remember(image, state, steps) if self._quick else state
 
     def _step(self, image: NDArray[np.uint8], told: Any, state: Any) -> Step:
         out = self._graph.run({**told, 'image': image[None], 'state': state})
