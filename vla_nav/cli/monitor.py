@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vla_nav.bringup.graph import NodeSpec, Value, camera_remappings, command_line
+from vla_nav.cli.robot_options import CmdVelTopic, ImageTopic, Namespace, SimTime, Stamped
 from vla_nav.nodes.monitor_node import main
 
 
@@ -25,12 +26,11 @@ def monitor(
     rate: Annotated[float, typer.Option(min=1.0, max=50.0, help='How often it looks, Hz.')] = 10.0,
     image_transport: Annotated[Literal['raw', 'compressed'], typer.Option(
         help='How pictures travel to the monitor.')] = 'raw',
-    image_topic: Annotated[str, typer.Option(help='Camera topic.')] = 'camera/image_raw',
-    cmd_vel_topic: Annotated[str, typer.Option(help='Where the base listens.')] = 'cmd_vel',
-    stamped: Annotated[bool, typer.Option(
-        '--stamped', help='cmd_vel is TwistStamped instead of Twist.')] = False,
-    sim_time: Annotated[bool, typer.Option('--sim-time', help='Follow /clock.')] = False,
-    namespace: Annotated[str, typer.Option(help='Which robot, where there are several.')] = '',
+    image_topic: ImageTopic = 'camera/image_raw',
+    cmd_vel_topic: CmdVelTopic = 'cmd_vel',
+    stamped: Stamped = False,
+    sim_time: SimTime = False,
+    namespace: Namespace = '',
 ) -> None:
     """Show a running robot in the browser: picture, plan, commands, latencies, and why it stops.
 

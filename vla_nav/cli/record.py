@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from vla_nav.bringup.share import find_bundle
+from vla_nav.cli.robot_options import CmdVelTopic, ImageTopic, Namespace, SimTime, Stamped
 
 
 def record(
@@ -27,12 +28,11 @@ def record(
         help='Policy bundle that drives, to be noted in the recording.')] = '',
     image_transport: Annotated[Literal['auto', 'raw', 'compressed'], typer.Option(
         help='auto: compressed where it is published.')] = 'auto',
-    image_topic: Annotated[str, typer.Option(help='Camera topic.')] = 'camera/image_raw',
-    cmd_vel_topic: Annotated[str, typer.Option(help='Where the base listens.')] = 'cmd_vel',
-    stamped: Annotated[bool, typer.Option(
-        '--stamped', help='cmd_vel is TwistStamped instead of Twist.')] = False,
-    sim_time: Annotated[bool, typer.Option('--sim-time', help='Follow /clock.')] = False,
-    namespace: Annotated[str, typer.Option(help='Which robot, where there are several.')] = '',
+    image_topic: ImageTopic = 'camera/image_raw',
+    cmd_vel_topic: CmdVelTopic = 'cmd_vel',
+    stamped: Stamped = False,
+    sim_time: SimTime = False,
+    namespace: Namespace = '',
 ) -> None:
     """Write the raw topics to MCAP, with the instruction, bundle and translation inside.
 

@@ -7,10 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from vla_nav.cli.robot_options import Namespace
+
 
 def say(
     text: Annotated[str, typer.Argument(help='What to do; "" ends the task.')],
-    namespace: Annotated[str, typer.Option(help='Which robot, where there are several.')] = '',
+    namespace: Namespace = '',
 ) -> None:
     """Tell a running robot what to do, and show what it makes of it.
 

@@ -6,9 +6,11 @@ from typing import Annotated
 
 import typer
 
+from vla_nav.cli.robot_options import Namespace
+
 
 def teleop(
-    namespace: Annotated[str, typer.Option(help='Which robot, where there are several.')] = '',
+    namespace: Namespace = '',
     speed: Annotated[float, typer.Option(min=0.01, max=5.0, help='Start speed, m/s.')] = 0.3,
     turn: Annotated[float, typer.Option(min=0.01, max=10.0, help='Turn rate, rad/s.')] = 0.8,
 ) -> None:
