@@ -170,8 +170,7 @@ class _Maker:
         return self._node('policy', self._images(), bundle=find_bundle(self._values['policy']),
                           instruction=self._values['instruction'] or None,
                           instruction_file=self._instruction_file or None,
-                          image_transport=self._values['image_transport']
-                          or self._recorded_transport() or None,
+                          image_transport=self._transport(),
                           model_delay=self._number('model_delay'))
 
     def sim(self) -> NodeSpec:
@@ -205,8 +204,7 @@ class _Maker:
         # What a command can do before the guard stops it, where the guard's own default holds too.
         return self._node('visual', self._cmd_vel() + self._images(),
                           stamped_cmd_vel=self._switch('stamped_cmd_vel'),
-                          image_transport=self._values['image_transport']
-                          or self._recorded_transport() or None,
+                          image_transport=self._transport(),
                           horizon=self._observation_age())
 
     def rviz(self) -> NodeSpec:
@@ -236,6 +234,9 @@ class _Maker:
         except PolicyError:
             return None
         return allowed_age_s(bundle.max_observation_age_s, delay_s)
+
+    def _transport(self) -> str | None:
+        return self._values['image_transport'] or self._recorded_transport() or None
 
     def _recorded_transport(self) -> str:
         """Return 'raw' or 'compressed' as the bag has it, or ''; then the player says why."""
