@@ -82,7 +82,7 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
     for number, one in enumerate(recipe.rounds, 1):
         driver = work / f'round{number}.onnx'
         if not driver.exists():
-            model, _ = _with_memory(checkpoint, data, one.memory_steps, recipe)
+            model, _ = with_memory(checkpoint, data, one.memory_steps, recipe.seed)
             if one.window > 1:
                 _restart(checkpoint, model, step, one.window)
             export_policy(model, driver)
@@ -95,7 +95,7 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
             step, step + one.steps, decay=one.decay, seed=recipe.seed, window=one.window,
             states=states), recipe.workers)
         step += one.steps
-    model, memory = _with_memory(checkpoint, data, recipe.memory_steps, recipe)
+    model, memory = with_memory(checkpoint, data, recipe.memory_steps, recipe.seed)
     config = write_bundle(model, instruction, out, 'compact', {
         'command': f'vla-nav train compact --seed {recipe.seed} --workers {recipe.workers}',
         'recipe': json.loads(json.dumps(asdict(recipe))), 'scenario_version': SCENARIO_VERSION,
@@ -105,13 +105,14 @@ def train_compact(work: Path, out: Path, instruction: Path, recipe: Recipe = Rec
     write_card(out, config)
 
 
-def _with_memory(checkpoint: Path, data: list[Path], steps: int,
-                 recipe: Recipe) -> tuple[CompactPolicy, dict[str, float]]:
+def with_memory(checkpoint: Path, data: list[Path], steps: int,
+                seed: int) -> tuple[CompactPolicy, dict[str, float]]:
+    """Return the averaged weights of a checkpoint, with a memory trained on their features."""
     model = _averaged(checkpoint)
     if not steps:
         return model, {}
     return model, train_memory(model, encode_all(model, Frames(data)),
-                               MemoryConfig(steps=steps, seed=recipe.seed))
+                               MemoryConfig(steps=steps, seed=seed))
 
 
 def _states(path: Path, checkpoint: Path, data: list[Path]) -> Path:

@@ -8,7 +8,6 @@ more than the one best action (Hinton, Vinyals and Dean 2015, arXiv:1503.02531).
 
 from __future__ import annotations
 
-import copy
 import math
 import time
 from collections.abc import Sequence
@@ -18,19 +17,17 @@ from typing import Any
 
 from safetensors import safe_open
 
-from vla_nav.policies.compact import CompactPolicy
 from vla_nav.policies.config import validate
 from vla_nav.policies.counts import count
 from vla_nav.runtimes.bundle import CONFIG_NAME, FamilyBundle, read_bundle
 from vla_nav.simulation.scenario import SCENARIO_VERSION
 from vla_nav.training.card import peak_memory_gib
 from vla_nav.training.collect import collect
-from vla_nav.training.compact import begin_from
+from vla_nav.training.compact import begin_from, with_memory
 from vla_nav.training.dataset import Frames
 from vla_nav.training.export import export_policy, write_bundle
 from vla_nav.training.family.member import frame_folders
-from vla_nav.training.imitation import ImitationConfig, load_checkpoint, train
-from vla_nav.training.memory import MemoryConfig, encode_all, train_memory
+from vla_nav.training.imitation import ImitationConfig, train
 from vla_nav.training.teacher import members, relabel
 
 # Neither a recipe's rounds nor an evaluation use these seeds.
@@ -104,12 +101,13 @@ def distill(teacher: Sequence[Path], frames: Path, work: Path, out: Path, reader
     for number in range(1, plan.rounds + 1):
         driver, own = work / f'round{number}.onnx', work / 'own' / f'round{number}'
         if not driver.exists():
-            export_policy(_with_memory(checkpoint, data, plan)[0], driver)
+            export_policy(
+                with_memory(checkpoint, data, plan.memory_steps, plan.seed)[0], driver)
         ends = collect(own, _FIRST_SEED + number * _SEEDS, plan.episodes, driver, plan.workers)
         print(f'round {number}: {ends}', flush=True)
         data.append(relabel(own, work / 'labels' / f'own{number}', teacher, plan.workers))
         train(data, checkpoint, plan.stretch(number), plan.workers)
-    model, memory = _with_memory(checkpoint, data, plan)
+    model, memory = with_memory(checkpoint, data, plan.memory_steps, plan.seed)
     taught = sum(parameters(path) for bundle in teacher for path, _ in members(bundle))
     student = sum(p.numel() for p in model.parameters())
     made = {
@@ -133,18 +131,6 @@ def parameters(bundle: Path) -> int:
         return 0
     with safe_open(bundle / file.name, 'pt') as opened:
         return sum(math.prod(opened.get_slice(key).get_shape()) for key in opened.keys())
-
-
-def _with_memory(checkpoint: Path, data: list[Path],
-                 plan: DistillPlan) -> tuple[CompactPolicy, dict[str, float]]:
-    """Return the averaged weights of a checkpoint, with a memory trained on their features."""
-    model = CompactPolicy()
-    average = copy.deepcopy(model)
-    load_checkpoint(checkpoint, model, average)
-    if not plan.memory_steps:
-        return average, {}
-    return average, train_memory(average, encode_all(average, Frames(data)),
-                                 MemoryConfig(steps=plan.memory_steps, seed=plan.seed))
 
 
 def _card(out: Path, teacher: Sequence[Path], made: dict[str, Any], plan: DistillPlan) -> str:
