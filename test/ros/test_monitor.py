@@ -29,8 +29,11 @@ _EXPECTED = {
 
 
 def _recorded(path):
-    """Return entity path and rows of each chunk in a recording that is being written."""
-    return [(chunk.entity_path, chunk.num_rows) for chunk in RrdReader(path).stream()]
+    """Return the entities in a recording that is being written: none before its first frame."""
+    try:
+        return {chunk.entity_path for chunk in RrdReader(path).stream()}
+    except (OSError, RuntimeError, ValueError):  # no file, no header, no recording in it yet
+        return set()
 
 
 @pytest.mark.parametrize('transport', ['raw', 'compressed'])
@@ -46,9 +49,7 @@ def test_a_recording_holds_all_of_a_drive(probe, graph, bundle, tmp_path, transp
     graph.start('monitor_node', save=path, image_transport=transport)
     probe.wait('/guard/state', lambda message: message.data == 'policy')
 
-    def complete():
-        return path.is_file() and {entity for entity, _ in _recorded(path)} >= _EXPECTED
-    probe.wait_until(complete, 'everything is in the recording')
+    probe.wait_until(lambda: _recorded(path) >= _EXPECTED, 'everything is in the recording')
     assert camera.sent > 0
 
 
@@ -59,8 +60,8 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_rest_goes_on(probe, grap
     graph.start('monitor_node', save=path)
     probe.wait_until(lambda: "camera/image_raw: image encoding '8UC3'" in graph.log(
         'monitor_node').read_text(), 'the encoding is named')
-    probe.wait_until(lambda: any(entity == '/commands/linear_x/guard'
-                                 for entity, _ in _recorded(path)), 'commands are recorded')
+    probe.wait_until(lambda: '/commands/linear_x/guard' in _recorded(path),
+                     'commands are recorded')
 
 
 def _command(*words):
@@ -85,9 +86,8 @@ def test_the_command_watches_the_robot_and_the_topics_that_it_is_told(probe, tmp
     running = subprocess.Popen(_command(
         '--save', str(path), '--namespace', 'robot1', '--cmd-vel-topic', '/base/cmd', '--stamped'))
     try:
-        probe.wait_until(lambda: path.is_file() and {
-            '/commands/linear_x/guard', '/odom/base/camera/picture'} <= {
-                entity for entity, _ in _recorded(path)}, 'both are recorded')
+        probe.wait_until(lambda: _recorded(path) >= {
+            '/commands/linear_x/guard', '/odom/base/camera/picture'}, 'both are recorded')
     finally:
         running.send_signal(signal.SIGINT)
     assert running.wait(60) == 0
