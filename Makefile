@@ -26,11 +26,14 @@ OPTIONS := $(if $(INSTRUCTION),--instruction "$$INSTRUCTION") \
 run: $(VENV)/.run
 	@$(BIN)/vla-nav run $(OPTIONS)
 
-# Training in a process of its own: in one that already held every runtime, renderers and a ROS
+# On all cores, but for the real processes over DDS, which have the machine for themselves.
+# Training in processes of its own: in one that already held every runtime, renderers and a ROS
 # context it has once ended in a segmentation fault.
+ALL_CORES := -n logical --maxprocesses 8 --dist loadfile
 test: $(VENV)/.test lint
-	$(BIN)/python -m pytest --ignore=test/training
-	$(BIN)/python -m pytest test/training
+	$(BIN)/python -m pytest $(ALL_CORES) --ignore=test/training --ignore=test/ros
+	$(BIN)/python -m pytest $(ALL_CORES) test/training
+	$(BIN)/python -m pytest test/ros
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -57,8 +57,9 @@ setup(
         'monitor': ['rerun-sdk'],
         'train': TRAIN,
         # PyQt6-WebEngine is the one Chromium on PyPI; it opens the monitor's page.
-        'test': ['openvino', 'pytest<9', 'hypothesis', 'ruff', 'mypy', 'flake8', 'types-PyYAML',
-                 'catkin_pkg', 'setuptools', 'wheel', 'rerun-sdk', 'PyQt6-WebEngine'],
+        'test': ['openvino', 'pytest<9', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy', 'flake8',
+                 'types-PyYAML', 'catkin_pkg', 'setuptools', 'wheel', 'rerun-sdk',
+                 'PyQt6-WebEngine'],
     },
     entry_points={'console_scripts': ['vla-nav = vla_nav.cli.main:main']},
 )

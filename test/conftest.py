@@ -10,6 +10,10 @@ from hypothesis import settings
 
 from vla_nav.simulation.gl import ensure_gl
 
+# Before any test module imports torch: beside other workers one thread each is faster than many.
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 # Before any test module imports MuJoCo, which looks for its GL back end at import.
 ensure_gl()
 
