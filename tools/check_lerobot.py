@@ -31,13 +31,16 @@ def write(work: Path) -> None:
             actions=rng.uniform(-1, 1, (length, 3)).astype(np.float32),
             stamps_ns=10**18 + np.arange(length) * 100_000_000,
             instruction=f'stop at the {("cup", "ball", "cup")[number]}',
-            odometry=rng.uniform(-1, 1, (length, 6)).astype(np.float32)))
+            odometry=rng.uniform(-1, 1, (length, 6)).astype(np.float32),
+            success=number != 1))
     for form in ('images', 'video'):
         write_lerobot(work / form, episodes, video=form == 'video')
     np.savez(work / 'truth.npz', images=np.concatenate([e.images for e in episodes]),
              actions=np.concatenate([e.actions for e in episodes]),
              odometry=np.concatenate([e.odometry for e in episodes]),
-             tasks=[e.instruction for e in episodes for _ in range(len(e))])
+             tasks=[e.instruction for e in episodes for _ in range(len(e))],
+             success=[bool(e.success) and i == len(e) - 1
+                      for e in episodes for i in range(len(e))])
 
 
 def load(work: Path) -> None:
@@ -67,6 +70,7 @@ def load(work: Path) -> None:
             np.testing.assert_allclose(item['action'][0], truth['actions'][index])
             np.testing.assert_allclose(item['observation.state'], truth['odometry'][index])
             assert item['task'] == truth['tasks'][index]
+            assert bool(item['next.success']) == truth['success'][index]
             picture = (item[CAMERA].permute(1, 2, 0) * 255).numpy()
             difference = np.abs(picture - truth['images'][index]).mean()
             assert difference < (1e-3 if form == 'images' else 8), (form, index, difference)

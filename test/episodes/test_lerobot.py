@@ -11,7 +11,13 @@ import pytest
 
 from vla_nav.embodiments import donkeycar
 from vla_nav.episodes.lerobot_read import episodes_from_lerobot, is_lerobot
-from vla_nav.episodes.lerobot_write import CAMERA, INFO_PATH, STATS_PATH, write_lerobot
+from vla_nav.episodes.lerobot_write import (
+    CAMERA,
+    EPISODES_PATH,
+    INFO_PATH,
+    STATS_PATH,
+    write_lerobot,
+)
 from vla_nav.episodes.schema import Episode, EpisodeError, JpegPictures
 
 
@@ -75,6 +81,35 @@ def test_statistics_are_those_of_the_whole_set(tmp_path):
     np.testing.assert_allclose(stats['action']['std'], actions.std(0), atol=1e-6)
     assert stats['action']['count'] == [13] and np.shape(stats[CAMERA]['mean']) == (3, 1, 1)
     assert 0 <= np.min(stats[CAMERA]['min']) <= np.max(stats[CAMERA]['max']) <= 1
+
+
+@pytest.mark.parametrize('video', [False, True])
+def test_how_a_run_ended_is_on_its_last_frame(tmp_path, video):
+    marks = [True, False, True]
+    write_lerobot(tmp_path / 'set', [_episode(seed, success=mark)
+                                     for seed, mark in enumerate(marks)], video)
+    read = list(episodes_from_lerobot(tmp_path / 'set'))
+    assert [episode.success for episode in read] == marks
+    if not video:
+        _same(read[1], _episode(1))  # nothing else has changed
+    features = json.loads((tmp_path / 'set' / INFO_PATH).read_text())['features']
+    assert features['next.success'] == {'dtype': 'bool', 'shape': [1], 'names': None}
+    files = sorted((tmp_path / 'set' / 'data').rglob('*.parquet'))
+    found = [pq.read_table(file, partitioning=None)['next.success'].to_pylist() for file in files]
+    assert found == [[False] * 5 + [mark] for mark in marks]
+    # Datasets of others say it on the frames alone.
+    episodes = tmp_path / 'set' / EPISODES_PATH
+    table = pq.read_table(episodes, partitioning=None).drop_columns('success')
+    pq.write_table(table, episodes)
+    assert [e.success for e in episodes_from_lerobot(tmp_path / 'set')] == marks
+
+
+def test_where_nobody_said_no_frame_says_that_it_failed(tmp_path):
+    marks = [True, None, False]
+    write_lerobot(tmp_path / 'set', [_episode(seed, success=mark)
+                                     for seed, mark in enumerate(marks)])
+    assert [e.success for e in episodes_from_lerobot(tmp_path / 'set')] == marks
+    assert 'next.success' not in (tmp_path / 'set' / INFO_PATH).read_text()
 
 
 def test_another_robots_actions_need_a_profile(tmp_path):

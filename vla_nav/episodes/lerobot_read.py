@@ -14,7 +14,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from vla_nav.embodiments import Embodiment
-from vla_nav.episodes.lerobot_write import INFO_PATH, STAMP, STATE, STATE_NAMES, TASKS_PATH
+from vla_nav.episodes.lerobot_write import (
+    INFO_PATH,
+    STAMP,
+    STATE,
+    STATE_NAMES,
+    SUCCESS,
+    TASKS_PATH,
+)
 from vla_nav.episodes.schema import Episode, EpisodeError, JpegPictures, Pictures
 from vla_nav.spaces import AXES
 
@@ -105,9 +112,17 @@ def _episode(root: Path, info: dict[str, Any], row: dict[str, Any], camera: str,
         embodiment=row.get('embodiment') or (profile.name if profile else info.get('robot_type')
                                              or 'omni'),
         scenario=row.get('scenario') or '',
-        odometry=_matrix(table, STATE, path) if known_state else None)
+        odometry=_matrix(table, STATE, path) if known_state else None,
+        success=row['success'] if 'success' in row else _success(table, path))
     episode.check(f'{path}: episode {number}')
     return episode
+
+
+def _success(table: pa.Table, path: Path) -> bool | None:
+    """Return whether a frame says that the task was done; None where the frames say nothing."""
+    if SUCCESS not in table.column_names:
+        return None
+    return bool(_matrix(table, SUCCESS, path).any())
 
 
 def _info(root: Path) -> dict[str, Any]:

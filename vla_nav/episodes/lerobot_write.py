@@ -22,6 +22,7 @@ VERSION = 'v3.0'
 CAMERA = 'observation.images.front'
 STATE, STATE_NAMES = 'observation.state', ('x', 'y', 'yaw', 'vx', 'vy', 'wz')
 STAMP = 'stamp_ns'  # LeRobot's own timestamps are an ideal clock; these are the camera's
+SUCCESS = 'next.success'  # true on the last frame of a run that ends with its task done
 DATA_PATH = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
 VIDEO_PATH = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
 EPISODES_PATH = 'meta/episodes/chunk-000/file-000.parquet'
@@ -46,6 +47,7 @@ class LeRobotWriter:
         self._frames, self._fps = 0, 0
         self._first: Episode | None = None
         self._shape: tuple[int, ...] = ()
+        self._marked = False
 
     def add(self, episode: Episode, source: str = 'episode') -> None:
         """Append an episode; raise EpisodeError where it does not fit the ones before."""
@@ -70,7 +72,8 @@ class LeRobotWriter:
             'dataset_from_index': self._frames, 'dataset_to_index': self._frames + length,
             'data/chunk_index': chunk, 'data/file_index': file,
             'meta/episodes/chunk_index': 0, 'meta/episodes/file_index': 0,
-            'embodiment': episode.embodiment, 'scenario': episode.scenario}
+            'embodiment': episode.embodiment, 'scenario': episode.scenario,
+            'success': episode.success}
         if self._video:
             path = self._root / VIDEO_PATH.format(video_key=CAMERA, **place)
             _write_video(path, episode, self._fps)
@@ -91,8 +94,14 @@ class LeRobotWriter:
         """Write what describes the dataset; the last file makes it one."""
         if self._first is None:
             raise EpisodeError(self._root, 'episodes', 'there are none to write')
+        marks = [row.pop('success') for row in self._episodes]
+        # A frame is a success or is none: where nobody said, there is nothing to write of it.
+        self._marked = None not in marks
+        if self._marked:
+            self._write_marks(marks)
         (self._root / EPISODES_PATH).parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(self._episodes), self._root / EPISODES_PATH)
+        pq.write_table(pa.Table.from_pylist(self._episodes).append_column(
+            'success', pa.array(marks, pa.bool_())), self._root / EPISODES_PATH)
         pq.write_table(_tasks_table(self._tasks), self._root / TASKS_PATH)
         _write_json(self._root / STATS_PATH, self._statistics.to_dict())
         _write_json(self._root / INFO_PATH, {
@@ -103,6 +112,16 @@ class LeRobotWriter:
             'splits': {'train': f'0:{len(self._episodes)}'}, 'data_path': DATA_PATH,
             'video_path': VIDEO_PATH if self._video else None,
             'features': self._features(self._first)})
+
+    def _write_marks(self, marks: list[bool]) -> None:
+        """Add how each episode ended to its frames: only now is it known that all have a mark."""
+        for number, success in enumerate(marks):
+            chunk, file = divmod(number, FILES_A_CHUNK)
+            path = self._root / DATA_PATH.format(chunk_index=chunk, file_index=file)
+            table = pq.read_table(path, partitioning=None)
+            column = np.zeros(len(table), bool)
+            column[-1] = success
+            pq.write_table(table.append_column(SUCCESS, pa.array(column)), path)
 
     def _check_like_first(self, episode: Episode, source: str) -> None:
         rate, shape = _rate(episode, source), episode.images[0].shape
@@ -136,12 +155,14 @@ class LeRobotWriter:
         if episode.odometry is not None:
             vectors[STATE] = STATE_NAMES
         scalars = [*_INDICES, *([STAMP] if episode.stamps_ns is not None else [])]
+        flags = [SUCCESS] if self._marked else []
         return {
             CAMERA: camera,
             **{key: {'dtype': 'float32', 'shape': [len(names)], 'names': list(names)}
                for key, names in vectors.items()},
             'timestamp': {'dtype': 'float32', 'shape': [1], 'names': None},
-            **{key: {'dtype': 'int64', 'shape': [1], 'names': None} for key in scalars}}
+            **{key: {'dtype': 'int64', 'shape': [1], 'names': None} for key in scalars},
+            **{key: {'dtype': 'bool', 'shape': [1], 'names': None} for key in flags}}
 
 
 def write_lerobot(root: Path, episodes: Iterable[Episode], video: bool = False) -> int:
