@@ -21,10 +21,15 @@ class PolicyError(RuntimeError):
 
 @dataclass(frozen=True)
 class Frame:
-    """One camera picture: ``image`` uint8 [H, W, 3] RGB, and the stamp of its exposure."""
+    """One camera picture: ``image`` uint8 [H, W, 3] RGB, and the stamp of its exposure.
+
+    ``catch_up``: whether there is time to run a network again for the pictures that were missed
+    before this one.
+    """
 
     image: NDArray[np.uint8]
     stamp_ns: int
+    catch_up: bool = True
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class Policy(Protocol):
 
     ``act`` encodes the given frame only; whatever else a policy remembers is in its state,
     which ``reset`` clears and which moves on once per ``spec.step_ns`` of image time, or once a
-    picture where they come more slowly.
+    picture where pictures are missed and there is no time to catch up.
     """
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,11 @@ from vla_nav.nodes.thinker import Thinker
 class SlowPolicy:
     """Thinks until it is let go, and fails as its picture says."""
 
+    spec = SimpleNamespace(step_ns=100_000_000)
+
     def __init__(self):
         self.seen, self.thinking, self.go = [], threading.Event(), threading.Event()
+        self.caught_up = []
 
     def reset(self):
         pass
@@ -31,6 +35,7 @@ class SlowPolicy:
 
     def act(self, frame):
         self.seen.append(frame.stamp_ns)
+        self.caught_up.append(frame.catch_up)
         self.thinking.set()
         assert self.go.wait(10)
         if isinstance(frame.image, Exception):
@@ -148,3 +153,15 @@ def test_nonsense_and_nothing_are_no_tasks(bench):
     bench.thinker.instruct('  ')
     bench.await_thoughts()
     assert bench.task._state is TaskState.IDLE
+
+
+@pytest.mark.parametrize(('step_ns', 'quick'), [(10**12, True), (1, False)])
+def test_a_policy_catches_up_with_missed_pictures_where_it_is_quick(bench, step_ns, quick):
+    bench.policy.spec = SimpleNamespace(step_ns=step_ns)
+    bench.policy.go.set()
+    bench.thinker.instruct('go')
+    bench.await_thoughts()
+    for stamp in range(21):
+        bench.show(None, stamp)
+        bench.await_thoughts()
+    assert bench.policy.caught_up == [False] * 20 + [quick]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -77,9 +78,11 @@ def policy_once(tmp_path_factory):
 
 def test_frames_between_steps_act_on_the_old_memory(policy):
     for stamp, steps in ((0, 1), (0, 1), (STEP_NS // 2, 1), (3 * STEP_NS // 4, 2),
-                         (STEP_NS, 2), (5 * STEP_NS, 3)):
+                         (STEP_NS, 2), (5 * STEP_NS, 6), (900 * STEP_NS, 16)):
         policy.act(_frame(stamp))
         assert _steps(policy) == steps
+    policy.act(replace(_frame(905 * STEP_NS), catch_up=False))
+    assert _steps(policy) == 17
 
 
 @pytest.mark.parametrize('forget', [

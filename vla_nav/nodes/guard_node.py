@@ -6,6 +6,7 @@ import math
 
 from geometry_msgs.msg import Twist, TwistStamped
 from pydantic import Field
+from rclpy.duration import Duration
 from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Bool, Float32, String
@@ -28,6 +29,7 @@ from vla_nav.nodes.running import (
     steady_timer,
 )
 
+_FAREWELL = Duration(seconds=0.5)
 _HEALTHY = (Reason.POLICY, Reason.TELEOP, Reason.NO_COMMAND)
 
 
@@ -80,6 +82,8 @@ class GuardNode(Node):
     def goodbye(self) -> None:
         """Leave the base with a zero, not with the last velocity."""
         self._publish(Velocity())
+        # The writer goes with the node: what a busy reader has not taken by then is lost.
+        self._cmd_vel.wait_for_all_acked(_FAREWELL)
 
     def _on_camera(self, message: CameraInfo) -> None:
         steady = steady_ns()

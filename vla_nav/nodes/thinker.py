@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from vla_nav.contracts import ActionChunk, Frame, Policy
 from vla_nav.control.diagnostics import Latency, Rate
 from vla_nav.control.task import Task, understand
 from vla_nav.nodes.running import steady_ns
+
+# A policy runs again for pictures that were missed only where that takes this share of the time
+# that it stands for: a slow one would miss more for it. So many pictures tell how long it takes.
+_QUICK_SHARE = 0.1
+_JUDGED_AFTER = 20
 
 
 class Thinker:
@@ -35,6 +41,7 @@ class Thinker:
         self._order: str | None = None
         self._picture: tuple[Any, int] | None = None
         self._began_ns: int | None = None
+        self._unjudged, self._quick = _JUDGED_AFTER, False
         self._ending = False
         self._thread = threading.Thread(target=self._run, name='thinker', daemon=True)
         self._thread.start()
@@ -95,6 +102,13 @@ class Thinker:
             self._began_ns = None
             self._thought(chunk)
 
+    def _judge_speed(self) -> None:
+        """Decide once, on runs that did not catch up, whether there is time to."""
+        if self._unjudged:
+            self._unjudged -= 1
+            self._quick = (not self._unjudged and self.inference.milliseconds()['p50'] * 1e6
+                           <= _QUICK_SHARE * self._policy.spec.step_ns)
+
     def _follow(self, text: str) -> None:
         self.trouble = ''
         tell = understand(self._policy, text)
@@ -112,11 +126,12 @@ class Thinker:
             self.trouble = str(error)
             return None
         decoded = steady_ns()
-        chunk = self._policy.act(frame)
+        chunk = self._policy.act(replace(frame, catch_up=self._quick))
         done = steady_ns()
         self.trouble = ''
         self.decoding.add(decoded - began)
         self.inference.add(done - decoded)
+        self._judge_speed()
         self.rate.tick(done)
         with self._wake:
             outdated = self._order is not None

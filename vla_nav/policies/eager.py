@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from vla_nav.contracts import PolicyError
+from vla_nav.contracts import Frame, PolicyError
 from vla_nav.language.intent import FEATURE_SIZE
 from vla_nav.language.reader import Reading
 from vla_nav.policies.config import ConfigError, FamilyConfig, validate
@@ -47,10 +47,17 @@ class EagerPolicy(SteppingPolicy):
         try:
             with torch.inference_mode():
                 pictures = torch.from_numpy(np.ascontiguousarray(image))[None].to(self._device)
-                chunk, arrived, after = self._policy(pictures, told, state)
-                return Step(chunk[0].float().cpu().numpy(), float(arrived), after)
+                self._seen = self._policy.encode(pictures, told)[:, None]
+                chunks, arrived, after = self._policy.act(self._seen, state)
+                return Step(chunks[0, 0].float().cpu().numpy(), float(arrived.sigmoid()), after)
         except RuntimeError as error:
             raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
+
+    def _remember(self, frame: Frame, image: NDArray[np.uint8], state: Any, missed: int) -> Any:
+        with torch.inference_mode():  # of what was seen last: without its backbones there is time
+            for _ in range(missed):
+                state = self._policy.act(self._seen, state)[2]
+        return state
 
     def _finite(self, state: Any) -> bool:
         return bool(torch.isfinite(state).all())

@@ -18,6 +18,8 @@ from vla_nav.runtimes.bundle import Network, read_file
 # Share of a step after which the memory moves on. Below 1, since a camera at the trained rate
 # jitters about it; well above 1/2, so that a camera twice as fast does not double the pace.
 _COMMIT_AFTER = 0.75
+# A picture stands for the time since the one before it, but for no more steps than these.
+_MOST_STEPS = 10
 
 
 class Step(NamedTuple):
@@ -32,7 +34,8 @@ class SteppingPolicy(ABC):
     """A :class:`vla_nav.contracts.Policy` around a network with explicit memory.
 
     The memory advances at the trained rate whatever the camera's: a frame that comes earlier
-    than 0.75 of a step after the last one that moved it gets an action and leaves it as it was.
+    than 0.75 of a step after the last one that moved it gets an action and leaves it as it was;
+    one that comes after several steps moves it by as many, where there is time to catch up.
     Subclasses give ``_initial_state``, ``_told_by`` and ``_step``, and where their memory is no
     array ``_finite``.
     """
@@ -106,12 +109,30 @@ class SteppingPolicy(ABC):
                 raise PolicyError(f'{self.source}: the network gave a non-finite {name!r}; '
                                   'the robot must not follow it. Reset the policy; where it '
                                   'happens again, choose another bundle')
-        if (self._committed_ns is None
-                or frame.stamp_ns - self._committed_ns >= _COMMIT_AFTER * self._spec.step_ns):
-            self._state, self._committed_ns = step.state, frame.stamp_ns
+        if passed := self._passed(frame.stamp_ns):
+            self._state = self._remember(frame, image, step.state, passed - 1)
+            self._committed_ns = frame.stamp_ns
         self._newest_ns = frame.stamp_ns
         return ActionChunk(self._space.denormalise(step.actions), self._spec.step_ns,
                            frame.stamp_ns, float(np.clip(step.arrived, 0.0, 1.0)))
+
+    def _passed(self, stamp_ns: int) -> int:
+        """Return how many steps the memory moves on; 0 for a picture that comes too early."""
+        if self._committed_ns is None:
+            return 1
+        steps = (stamp_ns - self._committed_ns) / self._spec.step_ns
+        return min(max(1, round(steps)), _MOST_STEPS) if steps >= _COMMIT_AFTER else 0
+
+    def _remember(self, frame: Frame, image: NDArray[np.uint8], state: Any, missed: int) -> Any:
+        """Return the memory after a picture that stands for ``missed`` more before it.
+
+        Without them a camera or a model that misses pictures would make the memory last longer
+        than it was trained to.
+        """
+        if frame.catch_up:
+            for _ in range(missed):
+                state = self._step(image, self._told, state).state
+        return state
 
     @abstractmethod
     def _initial_state(self) -> Any:
