@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,10 +13,11 @@ from vla_nav.control.diagnostics import Latency, Rate
 from vla_nav.control.task import Task, understand
 from vla_nav.nodes.running import steady_ns
 
-# A policy runs again for pictures that were missed only where that takes this share of the time
-# that it stands for: a slow one would miss more for it. So many pictures tell how long it takes.
+# A policy runs again for a step whose picture was missed only where that takes less than this
+# share of the step: a slow one would miss more for it.
 _QUICK_SHARE = 0.1
-_JUDGED_AFTER = 20
+# Steps between two pictures from which on one was missed.
+_MISSED = 1.5
 
 
 class Thinker:
@@ -41,7 +43,8 @@ class Thinker:
         self._order: str | None = None
         self._picture: tuple[Any, int] | None = None
         self._began_ns: int | None = None
-        self._unjudged, self._quick = _JUDGED_AFTER, False
+        self._newest_ns: int | None = None
+        self._single_ns = math.inf  # the shortest time that one run has taken
         self._ending = False
         self._thread = threading.Thread(target=self._run, name='thinker', daemon=True)
         self._thread.start()
@@ -102,15 +105,8 @@ class Thinker:
             self._began_ns = None
             self._thought(chunk)
 
-    def _judge_speed(self) -> None:
-        """Decide once, on runs that did not catch up, whether there is time to."""
-        if self._unjudged:
-            self._unjudged -= 1
-            self._quick = (not self._unjudged and self.inference.milliseconds()['p50'] * 1e6
-                           <= _QUICK_SHARE * self._policy.spec.step_ns)
-
     def _follow(self, text: str) -> None:
-        self.trouble = ''
+        self.trouble, self._newest_ns = '', None  # the memory begins anew, and misses nothing
         tell = understand(self._policy, text)
         with self.lock:
             tell(self.task)
@@ -126,12 +122,17 @@ class Thinker:
             self.trouble = str(error)
             return None
         decoded = steady_ns()
-        chunk = self._policy.act(replace(frame, catch_up=self._quick))
+        step_ns = self._policy.spec.step_ns
+        missed = self._newest_ns is not None and stamp_ns - self._newest_ns > _MISSED * step_ns
+        quick = self._single_ns < _QUICK_SHARE * step_ns
+        chunk = self._policy.act(replace(frame, catch_up=quick))
         done = steady_ns()
+        self._newest_ns = stamp_ns
+        if not (missed and quick):
+            self._single_ns = min(self._single_ns, done - decoded)
         self.trouble = ''
         self.decoding.add(decoded - began)
         self.inference.add(done - decoded)
-        self._judge_speed()
         self.rate.tick(done)
         with self._wake:
             outdated = self._order is not None
