@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from typer.testing import CliRunner
 
+from vla_nav.cli.main import build
 from vla_nav.contracts import Frame
 from vla_nav.evaluation.bundle_facts import history
 from vla_nav.language.intent import Intent
@@ -20,11 +22,11 @@ from vla_nav.policies.config import load_preset
 from vla_nav.policies.family import FamilyPolicy, Instructions
 from vla_nav.runtimes import load_policy
 from vla_nav.training.dataset import Frames
-from vla_nav.training.family import checkpoint, remember
+from vla_nav.training.family import checkpoint, member, remember
 from vla_nav.training.family.glimpses import Glimpse, GlimpseJob, learn_glimpses
 from vla_nav.training.family.member import QUICK, frame_folders, train_member
 from vla_nav.training.family.own_drives import GlimpseDriver
-from vla_nav.training.family.problems import TrainingError
+from vla_nav.training.family.problems import TrainingError, named_memory
 from vla_nav.training.family.trainer import Notes
 from vla_nav.training.imitation import ImitationConfig
 from vla_nav.training.memory import MemoryConfig, Sequences
@@ -137,6 +139,44 @@ def test_what_a_worker_says_is_said_and_what_was_saved_is_kept(data: Path,
         learn_glimpses(job)
     assert checkpoint.read_progress(tmp_path).step >= 1
     assert not (tmp_path / checkpoint.BEST).exists()
+
+
+# No machine can address an array of so many numbers: it is refused before any memory is touched.
+FAR_TOO_MANY = 10 ** 15
+
+
+@pytest.mark.parametrize('fill', [
+    lambda: np.zeros(FAR_TOO_MANY), lambda: torch.zeros(FAR_TOO_MANY),
+    lambda: torch.zeros(FAR_TOO_MANY, device='meta').to('cpu')])
+def test_memory_that_is_refused_is_told_with_its_remedy(fill: Callable[[], object]) -> None:
+    with pytest.raises(TrainingError, match='^out of memory: .*\n  -> read less'), \
+            named_memory(lambda: 'read less'):
+        fill()
+    with pytest.raises(RuntimeError, match='shape') as other, named_memory(lambda: 'read less'):
+        torch.ones(2).reshape(3)
+    assert not isinstance(other.value, TrainingError)
+
+
+def test_a_full_memory_ends_the_command_with_what_to_do(
+        data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(member, 'QUICK', replace(QUICK, see=replace(
+        QUICK.see, batch=FAR_TOO_MANY)))
+    command = ['train', 'small', 'simple_lstm_small', '--quick', '--frames', str(data),
+               '--unseen', str(data / 'expert'), '--out', str(tmp_path / 'out'),
+               '--workers', '1']
+    result = CliRunner().invoke(build(command), command)
+    assert result.exit_code == 1
+    assert 'out of memory: Unable to allocate' in result.output
+    assert 'end other programs' in result.output and '--workers 1' in result.output
+    assert 'Traceback' not in result.output
+
+
+def test_a_memory_that_is_full_late_loses_nothing(trained: Path, data: Path,
+                                                  tmp_path: Path) -> None:
+    out = shutil.copytree(trained, tmp_path / 'out')
+    with pytest.raises(TrainingError, match='(?s)out of memory: .*goes on from .*see'):
+        train_member('robovlms_small', [], data, data / 'expert', out, READER, replace(
+            QUICK, own=0, remember=replace(QUICK.remember, batch=FAR_TOO_MANY)))
 
 
 def test_a_run_that_was_cut_off_goes_on_exactly_and_into_the_next(data: Path,

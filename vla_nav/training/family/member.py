@@ -27,7 +27,7 @@ from vla_nav.training.dataset import Frames
 from vla_nav.training.family import checkpoint
 from vla_nav.training.family.glimpses import GlimpseJob, learn_glimpses, load_glimpses
 from vla_nav.training.family.own_drives import drive_itself
-from vla_nav.training.family.problems import TrainingError
+from vla_nav.training.family.problems import TrainingError, named_memory
 from vla_nav.training.family.remember import encode, judge, learn_to_remember
 from vla_nav.training.family.result import CURVES, METRICS
 from vla_nav.training.family.showing import shown
@@ -119,11 +119,13 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
     count = len(Frames([*folders]))
     policy, glimpse = load_glimpses(job.folder, config)
     size = config.fusion.size
-    features = encode(glimpse, size, folders, work / 'features', plan.encoded)
-    torch.set_num_threads(plan.workers)
-    with shown(f'{config.name}: sequences') as notes:
-        memory = learn_to_remember(policy, features, plan.remember, notes)
-    found = judge(policy, encode(glimpse, size, unseen, work / 'unseen', plan.encoded))
+    with named_memory(lambda: f'end other programs and give the same command, which goes on from '
+                      f'what {job.folder} has learned to see'):
+        features = encode(glimpse, size, folders, work / 'features', plan.encoded)
+        torch.set_num_threads(plan.workers)
+        with shown(f'{config.name}: sequences') as notes:
+            memory = learn_to_remember(policy, features, plan.remember, notes)
+        found = judge(policy, encode(glimpse, size, unseen, work / 'unseen', plan.encoded))
     glimpses = checkpoint.read_progress(job.folder)
     metrics = {
         'command': command, 'version': __version__, 'preset': config.name,
