@@ -11,7 +11,7 @@ from rosbags.rosbag2 import Reader
 
 from vla_nav.episodes.from_bag import episodes_from_bag, recorded
 from vla_nav.recording.audit import audit
-from vla_nav.recording.take import Take
+from vla_nav.recording.take import DISCARDED, Take
 
 _NOON = datetime(2026, 11, 22, 12, 0, 0)
 _IMAGES, _COMMANDS = '/camera/image_raw/compressed', '/cmd_vel'
@@ -38,9 +38,13 @@ def test_a_take_that_is_kept_converts_with_what_was_kept_with_it(tmp_path):
         assert reader.message_count == take.messages == 60
 
 
-def test_a_discarded_take_leaves_nothing(tmp_path):
-    _record(tmp_path, drive(5)).discard()
-    assert [p for p in tmp_path.rglob('*') if p.is_file()] == []
+def test_of_a_discarded_take_only_the_count_is_left(tmp_path):
+    for why in ('too dark', '너무 어두움'):
+        _record(tmp_path, drive(5)).discard({'why': why})
+    left, = (p for p in tmp_path.rglob('*') if p.is_file())
+    assert left.name == DISCARDED
+    assert [json.loads(line) for line in left.read_text('utf-8').splitlines()] == [
+        {'take': '2026-11-22_12-00-00', 'why': why} for why in ('too dark', '너무 어두움')]
 
 
 def test_two_takes_of_one_second_have_their_own_names(tmp_path):

@@ -18,6 +18,7 @@ from std_srvs.srv import Trigger
 
 from vla_nav.episodes.from_bag import episodes_from_bag, recorded
 from vla_nav.nodes.running import COMMAND, LATCHED
+from vla_nav.recording.take import DISCARDED
 
 _SAID = 'pass the box on its left and stop at the cup'
 
@@ -92,7 +93,8 @@ def test_without_instruction_no_take_and_a_discarded_one_is_gone(probe, graph, r
     _start(probe, robot, lambda a: said.publish(String(data=_SAID)) or a.success)
     probe.wait('/recorder/state', lambda m: m.data.startswith('recording'), since=0)
     assert _call(probe, 'discard').success
-    assert [p for p in (tmp_path / 'bags').rglob('*') if p.is_file()] == []
+    left, = (p for p in (tmp_path / 'bags').rglob('*') if p.is_file())
+    assert left.name == DISCARDED and _SAID in left.read_text('utf-8')  # it is counted
 
 
 def test_keys_start_a_take_and_ctrl_c_keeps_it(probe, graph, robot, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from datetime import datetime
@@ -127,8 +128,11 @@ class RecorderNode(Node):
     def discard(self) -> str:
         """End the take and throw it away."""
         take = self._end()
-        take.discard()
         self._show('idle')
+        try:
+            take.discard(self._discarded('discarded'))
+        except OSError as error:
+            raise ValueError(f'{take.path.name} is discarded, but not counted: {error}') from error
         return f'{take.path.name} is discarded'
 
     def goodbye(self) -> None:
@@ -162,9 +166,14 @@ class RecorderNode(Node):
 
     def _fail(self, take: Take, error: OSError) -> str:
         self._error = f'{take.path}: the take is lost: {error}'
-        take.discard()
+        with contextlib.suppress(OSError):  # the disk that is full may be this one
+            take.discard(self._discarded(f'lost: {error}'))
         self._show('failed')
         return self._error
+
+    def _discarded(self, why: str) -> dict[str, str]:
+        return {'instruction': self._instruction, 'scenario': self._config.value.scenario,
+                'why': why}
 
     def _kept(self) -> dict[str, Any]:
         settings = self._config.value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
+from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Odometry
 from rclpy.node import Node
@@ -34,7 +35,8 @@ class RecorderTopics:
         self.instruction = ''
         for kind, topic in ((TwistStamped if stamped_cmd_vel else Twist, 'cmd_vel'),
                             (TwistStamped, 'cmd_vel_policy'), (Twist, 'cmd_vel_teleop'),
-                            (Odometry, 'odom'), (String, _INSTRUCTION), (Bool, 'e_stop')):
+                            (Odometry, 'odom'), (String, _INSTRUCTION), (Bool, 'e_stop'),
+                            (DiagnosticArray, '/diagnostics')):
             self._listen(kind, topic)
         for topic in ('guard/state', 'policy/task_state', _ACTIVE):
             self._listen(String, topic, latched=True)

@@ -14,7 +14,9 @@ from vla_nav.recording.bag import Bag
 
 # Kept under this key in the bag; vla_nav.episodes.from_bag reads it.
 METADATA_KEY = 'vla_nav'
-_UNFINISHED = '.unfinished'
+# Of a take that is thrown away a line is left here: a count that forgets some tells nothing.
+DISCARDED = 'discarded.jsonl'
+UNFINISHED = '.unfinished'
 
 
 class Take:
@@ -27,7 +29,7 @@ class Take:
                  needed: Sequence[str]) -> None:
         """Begin a take named after ``started``; ``needed`` topics are expected throughout."""
         name = _free_name(directory, started.strftime('%Y-%m-%d_%H-%M-%S'))
-        self._unfinished = directory / _UNFINISHED / name
+        self._unfinished = directory / UNFINISHED / name
         shutil.rmtree(self._unfinished, ignore_errors=True)
         self.path = directory / name
         self._unfinished.parent.mkdir(parents=True, exist_ok=True)
@@ -55,10 +57,13 @@ class Take:
         self._unfinished.rename(self.path)
         return found
 
-    def discard(self) -> None:
-        """Throw everything away."""
+    def discard(self, kept: Mapping[str, Any]) -> None:
+        """Throw the messages away, and note with ``kept`` that there was a take."""
         self._bag.abort()
         shutil.rmtree(self._unfinished, ignore_errors=True)
+        line = json.dumps({'take': self.path.name, **kept}, ensure_ascii=False)
+        with (self.path.parent / DISCARDED).open('a', encoding='utf-8') as file:
+            file.write(f'{line}\n')
 
 
 def _free_name(directory: Path, name: str) -> str:
