@@ -17,12 +17,12 @@ from vla_nav.evaluation.metrics import error_table
 from vla_nav.observations.align import nearest_previous
 from vla_nav.observations.translation import Translation
 from vla_nav.replay.run import REASONS, Replayed
+from vla_nav.replay.stops import stops, stretches
 from vla_nav.spaces import AXES
 
 # Pictures of one drive resemble each other; intervals resample stretches of this length.
 _STRETCH_NS = 10_000_000_000
 _CLOCK_OFFSET_NS = 1_000_000_000
-_DRIVING = (Reason.POLICY, Reason.TELEOP, Reason.NO_COMMAND)
 MOMENTS = 10
 _APART_NS = 1_000_000_000
 
@@ -100,18 +100,10 @@ def guard_figures(found: Replayed) -> dict[str, Any]:
 
 
 def _stops(found: Replayed, rows: NDArray[Any]) -> list[dict[str, Any]]:
-    """Return each stretch in which the guard would have stopped the robot, and why.
-
-    What holds the robot before it was ever let drive is a start, not a stop.
-    """
-    driving = np.flatnonzero(rows['reason'] == REASONS.index(Reason.POLICY))
-    rows = rows[driving[0]:] if len(driving) else rows
+    """Return each stretch in which the guard would have stopped the robot, and why."""
     first = np.flatnonzero(np.diff(rows['reason'].astype(int), prepend=-1) != 0)
-    last = np.append(first[1:], len(rows) - 1)
-    return [{'reason': reason.value, 'at_s': _seconds(found, int(rows['at'][a])),
-             'seconds': round(float(rows['at'][b] - rows['at'][a]) / 1e9, 3)}
-            for a, b in zip(first, last)
-            if (reason := REASONS[rows['reason'][a]]) not in _DRIVING]
+    changes = [(int(rows['at'][row]), REASONS[rows['reason'][row]].value) for row in first]
+    return stops(stretches(changes, found.began_ns, int(rows['at'][-1])))
 
 
 def _command_age(found: Replayed) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str
         wanted = getattr(translation, field).strip('/')
         fitting = [topic for topic in topics if topic.kind in kinds and topic.messages
                    and not topic.name.endswith('compressedDepth')]
-        found = [topic for topic in fitting if _is(topic, wanted)]
+        found = [topic for topic in fitting if is_called(topic, wanted)]
         if not found and field in named:
             raise EpisodeError(source, named[field], 'no messages of a fitting type on this '
                                f'topic; {_there(topics)}')
@@ -100,7 +100,8 @@ def picture_transport(path: Path) -> Literal['raw', 'compressed']:
     return 'compressed' if roles.picture.kind == COMPRESSED else 'raw'
 
 
-def _is(topic: Topic, wanted: str) -> bool:
+def is_called(topic: Topic, wanted: str) -> bool:
+    """Tell whether this is a topic's name, in whatever namespace and transport."""
     return any(name == wanted or name.endswith(f'/{wanted}')
                for name in (topic.name.strip('/'), _base(topic.name).strip('/')))
 
