@@ -26,6 +26,8 @@ COMMANDS = {
     'teleop': ('vla_nav.cli.teleop', 'teleop', 'Drive by hand; a person goes before the policy.'),
     'monitor': ('vla_nav.cli.monitor', 'monitor', 'See a running robot in the browser.'),
     'record': ('vla_nav.cli.record', 'record', 'Record what the robot sees and does.'),
+    'field-report': ('vla_nav.cli.field_report', 'field_report',
+                     'Turn the recordings of a field test into its table.'),
     'evaluate': ('vla_nav.cli.evaluate', 'app', 'Measure policies and baselines.'),
     'results': ('vla_nav.cli.results', 'results', 'Measure all of docs/results.md again.'),
     'data': ('vla_nav.cli.data', 'app', 'Look at recorded episodes, check and convert them.'),
