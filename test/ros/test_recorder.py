@@ -17,6 +17,7 @@ from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
 from vla_nav.episodes.from_bag import episodes_from_bag, recorded
+from vla_nav.fieldtest.take import read_take
 from vla_nav.nodes.running import COMMAND, LATCHED
 from vla_nav.recording.take import DISCARDED
 
@@ -83,6 +84,10 @@ def test_a_take_is_kept_audited_and_converted(probe, graph, robot, bundle, tmp_p
     assert _call(probe, 'failure').message.startswith(f'{answer.message}, a failure')
     episode, = episodes_from_bag(Path(answer.message))
     assert episode.success is False
+    row, _ = read_take(Path(answer.message))
+    assert (row['kind'], row['result'], row['scenario']) == ('by hand', 'failure', 'hall')
+    assert row['topics']['pictures']['messages'] > 0
+    assert row['driven']['peak_m_s'] == pytest.approx(0.2)
 
 
 def test_without_instruction_no_take_and_a_discarded_one_is_gone(probe, graph, robot, tmp_path):
