@@ -16,6 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from vla_nav.cli import bag, delay, paired, tub
+from vla_nav.cli.suite import check_options, run_suite, show_suite
 from vla_nav.contracts import PolicyError
 from vla_nav.evaluation.records import EpisodeRecord
 from vla_nav.simulation.gl import NoGl, ensure_gl
@@ -39,6 +40,7 @@ class Text(str, Enum):
     SWAPPED_SIDE = 'swapped-side'
     SWAPPED_GOAL = 'swapped-goal'
     BLIND = 'blind'
+    MISSPELT = 'misspelt'
 
 
 class Image(str, Enum):
@@ -67,12 +69,15 @@ class Language(str, Enum):
 
 @app.command('closed-loop')
 def closed_loop(
+    context: typer.Context,
     policy: _Policy = 'models/compact',
-    episodes: Annotated[int, typer.Option(min=1, help='How many.')] = 96,
+    episodes: Annotated[int, typer.Option(min=1, help='How many; of each row of a suite, as many '
+                                          'as it says.')] = 96,
     first_seed: Annotated[int, typer.Option(min=0, help='Seeds count up from here; training '
                                             'uses those below 1,000,000.')] = 1_000_000,
     text: Annotated[Text, typer.Option(help='The true instruction; one that names the other '
-                    'side, or another object (judged by what it names); or none.')] = Text.TRUE,
+                    'side, or another object (judged by what it names); none; or a '
+                    'misspelt one.')] = Text.TRUE,
     image: Annotated[Image, typer.Option(help='The camera, or an even grey.')] = Image.TRUE,
     heldout: Annotated[HeldOut, typer.Option(help='Scenes or wordings that training never '
                                              'saw.')] = HeldOut.NONE,
@@ -89,9 +94,17 @@ def closed_loop(
         '--over-dds', help='Through the real graph, in real time.')] = False,
     workers: Annotated[int, typer.Option(min=1, help='Processes; the result does not depend on '
                                          'them.')] = os.cpu_count() or 1,
+    suite: Annotated[str, typer.Option(help='A whole suite instead of one measurement: standard, '
+                                       'or a .yaml file of yours.')] = '',
+    policies: Annotated[list[str] | None, typer.Option(
+        help='With --suite: who drives; repeated, the others are compared with the first.  '
+             '[default: models/compact]')] = None,
+    ray_address: Annotated[str, typer.Option(help='With --suite: a Ray cluster to drive on, such '
+                                             'as auto or HOST:6379; local starts one.')] = '',
     pictures: Annotated[int, typer.Option(min=0, help='Failures to draw.')] = 8,
     out: Annotated[Path | None, typer.Option(help='Folder for summary.json, episodes.jsonl and '
-                                             'index.html.')] = None,
+                                             'index.html; a suite goes on with what is there.')
+                   ] = None,
     as_json: _Json = False,
 ) -> None:
     """Drive whole episodes in the simulator and judge where the robot ends up.
@@ -99,7 +112,18 @@ def closed_loop(
     A robot succeeds when it comes to rest for 1 s within 0.5 m of the named object, has passed
     the boxes on the named side, and has touched nothing.
     """
+    given = check_options(context, bool(suite))
     _draw()
+    if suite:
+        out = out or Path('runs') / Path(suite).stem
+        try:
+            whole = run_suite(suite, policies or ['models/compact'],
+                              episodes if 'episodes' in given else None, workers, ray_address,
+                              pictures, out, episode_progress)
+        except (PolicyError, ValueError, RuntimeError) as error:
+            raise _failed(error) from error
+        show_suite(whole, out, as_json)
+        return
     from vla_nav.evaluation import closed_loop as loop
     from vla_nav.evaluation import folder
     from vla_nav.evaluation.conditions import Condition
@@ -212,10 +236,11 @@ def _offline_table(policy: str, summary: dict[str, Any]) -> Table:
 
 
 @contextmanager
-def episode_progress(title: str, episodes: int) -> Iterator[Callable[[EpisodeRecord], None]]:
+def episode_progress(title: str, episodes: int, there: int = 0,
+                     ) -> Iterator[Callable[[EpisodeRecord], None]]:
     """Show a bar with the success so far and the time left; yield what to call per episode."""
     with _progress() as progress:
-        bar = progress.add_task(title, total=episodes)
+        bar = progress.add_task(title, total=episodes, completed=there)
         succeeded = done = 0
 
         def note(record: EpisodeRecord) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,14 +10,18 @@ from typing import Any
 from vla_nav.contracts import Policy
 from vla_nav.evaluation.baselines import OPEN_LOOP, DriveStatistics
 from vla_nav.evaluation.conditions import Condition, Task, draw, make_task, plan
+from vla_nav.evaluation.crew import GivenUp, LocalCrew, finish
+from vla_nav.evaluation.disturbances import Disturbances
 from vla_nav.evaluation.drivers import drive_statistics, make_driver, needs_camera
 from vla_nav.evaluation.metrics import rms_jerk
 from vla_nav.evaluation.records import EpisodeRecord
-from vla_nav.evaluation.rollout import STEP_S, Trace, drive
+from vla_nav.evaluation.rollout import STEP_S, Border, Trace, drive
 from vla_nav.simulation.judge import Judge, Outcome
 from vla_nav.simulation.layout import Scenario
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED, SCENARIO_VERSION
 from vla_nav.simulation.world import World
+
+Job = tuple[int, int, str]  # index, seed, cell
 
 
 @dataclass(frozen=True)
@@ -36,36 +36,50 @@ class Settings:
     first_seed: int = FIRST_EVALUATION_SEED
     condition: Condition = field(default_factory=Condition)
     delay_ms: int = 0
+    disturbances: Disturbances = field(default_factory=Disturbances)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a summary prints them; equal ones give equal results."""
         return {'policy': self.policy, 'episodes': self.episodes, 'first_seed': self.first_seed,
                 'scenario_version': SCENARIO_VERSION, **self.condition.to_dict(),
-                **({'delay_ms': self.delay_ms} if self.delay_ms else {})}
+                **({'delay_ms': self.delay_ms} if self.delay_ms else {}),
+                **({'disturbances': found} if (found := self.disturbances.changed()) else {})}
+
+    def jobs(self) -> list[Job]:
+        """Return the index, seed and cell of each episode; fewer episodes are the first ones."""
+        return [(index, seed, cell) for index, (seed, cell) in enumerate(
+            plan(self.condition, self.episodes, self.first_seed))]
 
 
 def attempt(world: World, policy: Policy, task: Task, see: bool = True,
-            keep_frames: bool = False, delay_ns: int = 0) -> tuple[Trace, Outcome]:
+            keep_frames: bool = False, delay_ns: int = 0, border: Border | None = None,
+            ) -> tuple[Trace, Outcome]:
     """Let a policy try a task as :func:`rollout.drive` does; return its way and how it ended."""
     world.load(task.scenario)
     judge = Judge(world)
-    trace = drive(world, judge, policy, task.instruction, see, keep_frames, delay_ns)
+    trace = drive(world, judge, policy, task.instruction, see, keep_frames, delay_ns, border)
     return trace, judge.outcome()
 
 
 class Driver:
-    """One world and one policy, kept for all episodes that a process drives."""
+    """One world and one policy, kept for the episodes that a process drives.
+
+    ``settings`` may be exchanged for others that the same driver ``serves``.
+    """
 
     def __init__(self, settings: Settings, statistics: DriveStatistics | None,
                  show: bool = False) -> None:
         """Load both; ``show`` renders even for a driver that does not look."""
         condition = settings.condition
+        self.settings = settings
         self._see = needs_camera(settings.policy, condition.image)
         self._world = World(render=self._see or show)
         self._policy = make_driver(settings.policy, self._world, statistics, condition.text,
                                    condition.image)
-        self._condition = condition
-        self._delay_ns = settings.delay_ms * 1_000_000
+
+    def serves(self, settings: Settings) -> bool:
+        """Tell whether its policy is the one that ``settings`` ask for."""
+        return _who(self.settings) == _who(settings)
 
     def run(self, index: int, seed: int, cell: str) -> EpisodeRecord:
         """Drive one episode."""
@@ -74,10 +88,11 @@ class Driver:
     def trace(self, index: int, seed: int, cell: str, keep_frames: bool = False,
               ) -> tuple[EpisodeRecord, Trace, Scenario]:
         """Drive one episode and return also its trace and its scene."""
-        task = make_task(draw(self._condition, seed, cell), self._condition, index)
+        settings, condition = self.settings, self.settings.condition
+        task = make_task(draw(condition, seed, cell), condition, index)
         scenario = task.scenario
         trace, end = attempt(self._world, self._policy, task, self._see, keep_frames,
-                             self._delay_ns)
+                             settings.delay_ms * 1_000_000, settings.disturbances.border(seed))
         reached = '' if end.reached is None else name_of(scenario, end.reached)
         record = EpisodeRecord(
             index=index, seed=seed, cell=cell, family=scenario.family, language=task.language,
@@ -95,31 +110,37 @@ class Driver:
         self._world.close()
 
 
+def _who(settings: Settings) -> tuple[str, bool, str]:
+    return settings.policy, settings.condition.text == 'blind', settings.condition.image
+
+
 def run(settings: Settings, workers: int = 1,
         note: Callable[[EpisodeRecord], None] = lambda record: None) -> list[EpisodeRecord]:
-    """Drive all episodes and return their records in order; ``note`` sees each as it ends."""
-    jobs = [(index, seed, cell) for index, (seed, cell) in enumerate(
-        plan(settings.condition, settings.episodes, settings.first_seed))]
+    """Drive all episodes and return their records in order; ``note`` sees each as it ends.
+
+    Raises GivenUp where an episode could not be driven.
+    """
     statistics = drive_statistics() if settings.policy in OPEN_LOOP else None
     records = []
-    for record in _drive_all(settings, statistics, jobs, workers):
+    for record in _drive_all(settings, statistics, workers):
         note(record)
         records.append(record)
     return sorted(records, key=lambda record: record.index)
 
 
 def _drive_all(settings: Settings, statistics: DriveStatistics | None,
-               jobs: list[tuple[int, int, str]], workers: int) -> Iterator[EpisodeRecord]:
+               workers: int) -> Iterator[EpisodeRecord]:
     if workers <= 1:
         with opened(settings, statistics) as driver:
-            for job in jobs:
+            for job in settings.jobs():
                 yield driver.run(*job)
         return
-    # Forked children would share the parent's GL state; spawned ones open their own.
-    with ProcessPoolExecutor(workers, multiprocessing.get_context('spawn'), _start,
-                             (settings, statistics)) as pool:
-        for future in as_completed([pool.submit(_run, job) for job in jobs]):
-            yield future.result()
+    with LocalCrew(workers) as crew:
+        for _, record in finish(crew, drive_episode, [
+                (settings, statistics, *job) for job in settings.jobs()]):
+            if isinstance(record, GivenUp):
+                raise record
+            yield record
 
 
 @contextmanager
@@ -136,25 +157,20 @@ def opened(settings: Settings, statistics: DriveStatistics | None = None,
 _driver: Driver | None = None
 
 
-def _start(settings: Settings, statistics: DriveStatistics | None) -> None:
+def drive_episode(settings: Settings, statistics: DriveStatistics | None, index: int, seed: int,
+                  cell: str) -> EpisodeRecord:
+    """Drive one episode with this process's driver, made anew only where the policy is another.
+
+    Making one compiles the world's model, opens a GL context and loads the networks.
+    """
     global _driver
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    # The software renderer's own threads would only contend with the other workers.
-    os.environ.setdefault('LP_NUM_THREADS', '0')
-    _driver = Driver(settings, statistics)
-
-
-def _end_with_parent() -> None:
-    # A killed parent leaves its workers waiting for the next episode for ever.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _run(job: tuple[int, int, str]) -> EpisodeRecord:
-    assert _driver is not None, '_start has run in this process'
-    return _driver.run(*job)
+    if _driver is not None and not _driver.serves(settings):
+        _driver.close()
+        _driver = None
+    if _driver is None:
+        _driver = Driver(settings, statistics)
+    _driver.settings = settings
+    return _driver.run(index, seed, cell)
 
 
 def name_of(scenario: Scenario, index: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -20,10 +21,12 @@ from vla_nav.simulation.scenario import (
     sample,
     with_sides,
 )
+from vla_nav.training.sentences import with_typos
 
-TEXTS = ('true', 'swapped-side', 'swapped-goal', 'blind')
+TEXTS = ('true', 'swapped-side', 'swapped-goal', 'blind', 'misspelt')
 IMAGES = ('true', 'blind')
 HELD_OUT = ('none', 'layouts', 'phrasings', 'appearance')
+_SLIPS_OF_THE_PEN = 3
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,8 @@ class Condition:
     """The settings of one closed-loop measurement, all of which the summary prints.
 
     ``text``: swapped-side and swapped-goal name the other side or another object of the same
-    scene, and are judged by what they name; blind gives the policy no reading at all.
+    scene, and are judged by what they name; blind gives the policy no reading at all; misspelt
+    has letters swapped, lost, doubled or mistaken.
     ``image``: blind gives it a grey picture. ``heldout`` picks the split of the scenes, or of
     the wordings. ``language`` is en, ko, or both in turn. ``families`` and ``cells`` choose
     scenes (no ``cells``: all of the families). ``only_distractor`` leaves out scenes in which
@@ -112,6 +116,8 @@ def make_task(scenario: Scenario, condition: Condition, index: int) -> Task:
         scenario = swap_goal(scenario)
     split = 'heldout' if condition.heldout == 'phrasings' else 'train'
     text = '' if condition.text == 'blind' else phrase(scenario.intent, rng, language, split)
+    if condition.text == 'misspelt':
+        text = unicodedata.normalize('NFC', with_typos(text, rng, _SLIPS_OF_THE_PEN))
     return Task(scenario, language, text)
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vla_nav.bringup.share import find_bundle
 from vla_nav.evaluation.baselines import OPEN_LOOP
@@ -18,6 +20,7 @@ from vla_nav.evaluation.drivers import BASELINES, drive_statistics
 from vla_nav.evaluation.page import FailurePictures, write_page
 from vla_nav.evaluation.records import EpisodeRecord, summarise, write_records
 from vla_nav.evaluation.rollout import STEP_S
+from vla_nav.recording.video import Video
 from vla_nav.runtimes.bundle import CONFIG_NAME, read_bundle
 from vla_nav.simulation.scenario import SCENARIO_VERSION
 
@@ -57,6 +60,18 @@ def write(out: Path, settings: Settings, records: Sequence[EpisodeRecord],
     return summary
 
 
+def film_of(frames: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Return the pictures [H, W, 3] of a drive as an H.264 video at the pace of the drive."""
+    height, width, _ = frames[0].shape
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / 'film.mp4'
+        video = Video(path, width, height, round(1 / STEP_S))
+        for frame in frames:
+            video.add(frame)
+        video.close()
+        return path.read_bytes()
+
+
 def draw_failures(settings: Settings, records: Sequence[EpisodeRecord],
                   limit: int) -> list[FailurePictures]:
     """Drive failed episodes again and draw them, one of each reason and cell first."""
@@ -80,5 +95,5 @@ def draw_failures(settings: Settings, records: Sequence[EpisodeRecord],
             top = top_view(scenario, np.array(trace.poses), title, np.array(trace.person))
             picked = np.linspace(0, len(trace.frames) - 1, _FILM_PICTURES).round().astype(int)
             film = filmstrip([trace.frames[i] for i in picked], (picked * STEP_S).tolist())
-            drawn.append(FailurePictures(record, top, film))
+            drawn.append(FailurePictures(record, top, film, film_of(trace.frames)))
     return drawn

@@ -31,6 +31,6 @@ def render(template: str, **values: Any) -> str:
     return environment.from_string(template).render(**values)
 
 
-def inline(png: bytes | None) -> str:
-    """Return a picture as the source of an image within the page; '' where there is none."""
-    return 'data:image/png;base64,' + base64.b64encode(png).decode('ascii') if png else ''
+def inline(content: bytes | None, kind: str = 'image/png') -> str:
+    """Return a picture or a film as a source within the page; '' where there is none."""
+    return f'data:{kind};base64,' + base64.b64encode(content).decode('ascii') if content else ''

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import platform
@@ -18,7 +19,8 @@ import numpy as np
 _COPY_BYTES = 96 << 20
 _SIDE = 768
 _REPEATS = 8
-_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'openvino', 'torch', 'numpy')
+_PACKAGES = ('onnxruntime', 'onnxruntime-gpu', 'openvino', 'torch', 'numpy', 'mujoco',
+             'opencv-python-headless')
 _THREADS = ('OMP_NUM_THREADS', 'OPENBLAS_NUM_THREADS', 'MKL_NUM_THREADS')
 
 
@@ -32,6 +34,14 @@ def describe() -> dict[str, Any]:
             pass
     return {'processor': _processor(), 'cores': os.cpu_count(),
             'python': platform.python_version(), 'versions': versions}
+
+
+@functools.cache
+def kind() -> str:
+    """Return what decides whether two machines give the same numbers, as one line."""
+    about = describe()
+    versions = ', '.join(f'{name} {version}' for name, version in about['versions'].items())
+    return f'{about["processor"]}; Python {about["python"]}, {versions}'
 
 
 def measured_rates(threads: int) -> dict[str, float]:

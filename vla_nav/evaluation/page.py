@@ -11,6 +11,15 @@ from vla_nav.evaluation.drawing import rate_bars
 from vla_nav.evaluation.html import HEAD, inline, render
 from vla_nav.evaluation.records import EpisodeRecord
 
+# Takes ``failures``: the card of each :class:`FailurePictures`.
+FAILURES = """
+{% for failure in failures %}<div class="card">
+<b>{{ failure.where }}</b> · {{ failure.record.cell }} · {{ failure.record.reason }}
+<br>“{{ failure.record.instruction }}”<br>
+<img alt="top view" src="{{ failure.top }}">
+<video controls muted width="384" src="{{ failure.video }}"></video><br>
+<img alt="camera" src="{{ failure.film }}"></div>
+{% endfor %}"""
 TEMPLATE = HEAD + """
   .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(150px, 1fr)); gap: 10px }
   .tile, .card { background: #fff; border: 1px solid #dde4e8; border-radius: 8px; padding: 10px }
@@ -31,12 +40,7 @@ TEMPLATE = HEAD + """
 {% if not reasons %}<p>None.</p>{% endif %}
 <table>{% for reason, count in reasons %}<tr><td>{{ reason }}</td><td>{{ count }}</td></tr>
 {% endfor %}</table>
-{% for failure in failures %}<div class="card">
-<b>seed {{ failure.record.seed }}</b> · {{ failure.record.cell }} · {{ failure.record.reason }}
-<br>“{{ failure.record.instruction }}”<br>
-<img alt="top view" src="{{ failure.top }}"><br>
-{% if failure.film %}<img alt="camera" src="{{ failure.film }}">{% endif %}</div>
-{% endfor %}
+""" + FAILURES + """
 <h2>Settings</h2>
 <table>{% for key, value in settings %}<tr><td>{{ key }}</td><td>{{ value }}</td></tr>
 {% endfor %}</table>
@@ -46,11 +50,18 @@ TEMPLATE = HEAD + """
 
 @dataclass(frozen=True)
 class FailurePictures:
-    """One failed episode, driven again: PNGs of the top view and of the camera (or None)."""
+    """One failed episode, driven again: PNGs of the top view and of the camera, and a video."""
 
     record: EpisodeRecord
     top: bytes
-    film: bytes | None
+    film: bytes
+    video: bytes
+
+    def card(self, where: str = '') -> dict[str, Any]:
+        """Return what a page shows of it."""
+        return {'where': f'{where} seed {self.record.seed}'.strip(), 'record': self.record,
+                'top': inline(self.top), 'film': inline(self.film),
+                'video': inline(self.video, 'video/mp4')}
 
 
 def write_page(path: Path, summary: Mapping[str, Any],
@@ -66,8 +77,7 @@ def write_page(path: Path, summary: Mapping[str, Any],
         plots=[inline(rate_bars(summary[key], title)) for key, title in groups
                if len(summary[key]) > 1],
         reasons=list(summary['failures'].items()),
-        failures=[{'record': failure.record, 'top': inline(failure.top),
-                   'film': inline(failure.film)} for failure in failures],
+        failures=[failure.card() for failure in failures],
         settings=list(settings.items()))
     path.write_text(html, encoding='utf-8')
 

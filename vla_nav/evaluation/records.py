@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,11 +59,15 @@ def read_records(path: Path) -> list[EpisodeRecord]:
     records = []
     for number, line in enumerate(path.read_text(encoding='utf-8').splitlines(), 1):
         try:
-            row = json.loads(line)
-            records.append(EpisodeRecord(**{**row, 'jerk': tuple(row['jerk'])}))
+            records.append(record_of(json.loads(line)))
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f'{path}, line {number}: not an episode record: {error}') from error
     return records
+
+
+def record_of(row: Mapping[str, Any]) -> EpisodeRecord:
+    """Return the record whose fields were read from JSON; TypeError or KeyError for others."""
+    return EpisodeRecord(**{**row, 'jerk': tuple(row['jerk'])})
 
 
 def rate(flags: Sequence[bool]) -> dict[str, Any]:

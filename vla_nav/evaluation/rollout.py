@@ -18,7 +18,7 @@ from vla_nav.simulation.world import World
 STEP_NS = 100_000_000
 STEP_S = STEP_NS * 1e-9
 # A stamp of 0 means "no picture" to the guard.
-_START_NS = 1_000_000_000
+START_NS = 1_000_000_000
 _UNSEEN = np.zeros((1, 1, 3), np.uint8)
 
 
@@ -46,6 +46,33 @@ class Trace:
         if (person := world.person_state) is not None:
             self.person.append(person[:2])
 
+    def keep(self, frame: Frame | None) -> None:
+        """Append a picture; where none came, the robot still has the one before."""
+        if frame is not None:
+            self.frames.append(frame.image)
+        elif self.frames:
+            self.frames.append(self.frames[-1])
+
+
+class Border:
+    """What lies between a robot and its world; this one lets everything through as it is.
+
+    ``remembers`` says that a picture matters later even where nobody looks at it now.
+    """
+
+    remembers = False
+
+    def enter(self, world: World) -> None:
+        """Begin with a world that has just been loaded."""
+
+    def see(self, image: NDArray[np.uint8], now_ns: int) -> Frame | None:
+        """Return what arrives from the camera, which shows uint8 [H, W, 3] at ``now_ns``."""
+        return Frame(image, now_ns)
+
+    def move(self, world: World, velocity: Velocity, now_ns: int) -> Velocity:
+        """Return what the wheels make of a command."""
+        return velocity
+
 
 class Robot:
     """The chain that a robot runs, on one clock: policy, task, executor, guard."""
@@ -66,7 +93,7 @@ class Robot:
         self._delay_ns = delay_ns
         self._thought: tuple[int, ActionChunk] | None = None  # when it is done, and what it is
         # The guard of a running graph has been deciding before the first picture.
-        self._guard.decide(_START_NS - STEP_NS)
+        self._guard.decide(START_NS - STEP_NS)
         # No text is a task too: of the expert, and of a policy's text-blind twin.
         instruct(policy, instruction)(self._task)
 
@@ -76,11 +103,16 @@ class Robot:
 
     def step(self, image: NDArray[np.uint8], now_ns: int) -> Velocity:
         """Return what the base is sent for a picture uint8 [H, W, 3] taken at ``now_ns``."""
-        self._guard.see_camera(now_ns)
-        self._task.see(True, now_ns, now_ns)
+        return self.take(Frame(image, now_ns), now_ns)
+
+    def take(self, frame: Frame | None, now_ns: int) -> Velocity:
+        """Return what the base is sent at ``now_ns``, when a picture has come in, or none."""
+        if frame is not None:
+            self._guard.see_camera(now_ns)
+            self._task.see(True, frame.stamp_ns, now_ns)
         if self._task.driving:
             try:
-                chunk = self._think(Frame(image, now_ns))
+                chunk = self._think(frame, now_ns)
                 if chunk is not None:
                     self._task.take(chunk)
             except PolicyError as error:
@@ -90,15 +122,15 @@ class Robot:
         self._guard.take_policy(velocity, command.stamp_ns, now_ns, now_ns)
         return self._guard.decide(now_ns).velocity
 
-    def _think(self, frame: Frame) -> ActionChunk | None:
+    def _think(self, frame: Frame | None, now_ns: int) -> ActionChunk | None:
         """Return the chunk that has been thought out by now, and begin with the next one."""
         if not self._delay_ns:
-            return self._policy.act(frame)
+            return None if frame is None else self._policy.act(frame)
         done = None
-        if self._thought is not None and self._thought[0] <= frame.stamp_ns:
+        if self._thought is not None and self._thought[0] <= now_ns:
             done, self._thought = self._thought[1], None
-        if self._thought is None:
-            self._thought = frame.stamp_ns + self._delay_ns, self._policy.act(frame)
+        if self._thought is None and frame is not None:
+            self._thought = now_ns + self._delay_ns, self._policy.act(frame)
         return done
 
     def trouble(self, now_ns: int) -> str:
@@ -110,20 +142,23 @@ class Robot:
 
 
 def drive(world: World, judge: Judge, policy: Policy, instruction: str = '', see: bool = True,
-          keep_frames: bool = False, delay_ns: int = 0) -> Trace:
+          keep_frames: bool = False, delay_ns: int = 0, border: Border | None = None) -> Trace:
     """Drive a loaded world until the judge has seen enough.
 
     ``see=False`` spares the rendering for drivers that do not look; ``delay_ns`` is how long the
-    model takes for a picture.
+    model takes for a picture; ``border`` may disturb what the robot sees and does.
     """
-    robot, trace, now_ns = Robot(policy, instruction, delay_ns), Trace(), _START_NS
+    border = border or Border()
+    border.enter(world)
+    robot, trace, now_ns = Robot(policy, instruction, delay_ns), Trace(), START_NS
     trace.note(world)
     while not judge.done:
-        image = world.render() if (see and robot.looks(now_ns)) or keep_frames else _UNSEEN
+        wanted = keep_frames or (see and (border.remembers or robot.looks(now_ns)))
+        frame = border.see(world.render() if wanted else _UNSEEN, now_ns)
         if keep_frames:
-            trace.frames.append(image)
-        command = robot.step(image, now_ns)
-        world.advance(command, STEP_S)
+            trace.keep(frame)
+        command = robot.take(frame, now_ns)
+        world.advance(border.move(world, command, now_ns), STEP_S)
         judge.update(world)
         trace.commands.append(command)
         trace.note(world)
