@@ -33,7 +33,9 @@ def read_take(bag: Path, progress: Callable[[int], Callable[[], None]] = lambda 
     A take of which nothing can be read is a row too; ``problems`` says what is wrong.
     """
     problems: list[str] = []
-    row: dict[str, Any] = {'take': bag.stem, 'bag': str(bag), 'kind': UNREADABLE,
+    # The bag of a `vla-nav run` is named by its folder.
+    name = bag.parent.name if bag.stem == 'bag' else bag.stem
+    row: dict[str, Any] = {'take': name, 'bag': str(bag), 'kind': UNREADABLE,
                            'result': UNMARKED, 'scenario': '', 'instruction': '', 'bundle': None,
                            'problems': problems}
     try:
