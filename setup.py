@@ -55,6 +55,8 @@ setup(
         'ros': ['ros-rclpy[fastrtps]==7.1.6', 'ros-common-interfaces<5.4'],
         'sim': SIM,
         'monitor': ['rerun-sdk'],
+        # For `evaluate closed-loop --ray-address` on several machines.
+        'cluster': ['ray'],
         'train': TRAIN,
         # PyQt6-WebEngine is the one Chromium on PyPI; it opens the monitor's page.
         'test': ['openvino', 'pytest<9', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy', 'flake8',
