@@ -35,7 +35,7 @@ counted below.</p>
 <table><tr><th>reason</th><th>times</th><th>seconds</th></tr>
 {% for line in stops %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
-<h2>Real time, over all trials</h2>
+<h2>Real time, over trials and dry runs</h2>
 <table><tr><th>ms</th><th>p50</th><th>p95</th><th>p99</th><th>max</th></tr>
 {% for line in timing %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>

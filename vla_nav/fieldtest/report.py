@@ -14,7 +14,15 @@ from vla_nav import __version__
 from vla_nav.control.diagnostics import percentiles_ms
 from vla_nav.evaluation.records import rate
 from vla_nav.fieldtest import page
-from vla_nav.fieldtest.take import SUCCESS, TRIAL, UNREADABLE, Durations, is_counted, read_take
+from vla_nav.fieldtest.take import (
+    DRY_RUN,
+    SUCCESS,
+    TRIAL,
+    UNREADABLE,
+    Durations,
+    is_counted,
+    read_take,
+)
 from vla_nav.fieldtest.takes import find_takes
 
 REPORT, PAGE = 'report.json', 'index.html'
@@ -34,7 +42,7 @@ def field_report(paths: Sequence[Path], out: Path | None,
         row, behind = read_take(bag, lambda total, bag=bag: progress(  # type: ignore[misc]
             bag.stem, total))
         rows.append(row)
-        if row['kind'] == TRIAL:
+        if row['kind'] in (TRIAL, DRY_RUN):
             durations.append(behind)
     report = {'version': __version__, 'sources': [str(path) for path in paths],
               **summarise(rows, durations), 'discarded': list(takes.discarded),
@@ -49,7 +57,10 @@ def field_report(paths: Sequence[Path], out: Path | None,
 
 
 def summarise(rows: Sequence[dict[str, Any]], durations: Sequence[Durations]) -> dict[str, Any]:
-    """Return counts of takes, successes with intervals, and the trials' figures in all."""
+    """Return counts of takes, successes with intervals, and the trials' figures in all.
+
+    ``durations`` are those of trials and dry runs, whose real time is the same.
+    """
     trials = [row for row in rows if row['kind'] == TRIAL]
     counted = [row for row in trials if is_counted(row)]
     names = list(dict.fromkeys(name for one in durations for name in one))
