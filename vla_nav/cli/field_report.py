@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 _OUT, _ERR = Console(), Console(stderr=True)
+# The page has all columns; a terminal has less room.
+_SHOWN = ('take', 'kind', 'result', 'scenario', 'driven m', 'guard stops', 'by hand',
+          'to cmd_vel p50 / p99 ms')
 
 
 def field_report(
@@ -59,9 +64,10 @@ def _progress() -> Iterator[Callable[[str, int], Callable[[], None]]]:
 
 def _show(report: dict[str, Any], out: Path | None) -> None:
     from vla_nav.fieldtest.rows import COLUMNS, cells, intervals, shown_counts
-    _OUT.print(_table(COLUMNS, map(cells, report['takes'])))
+    shown = [COLUMNS.index(name) for name in _SHOWN]
+    _OUT.print(_table(_SHOWN, ([cells(row)[i] for i in shown] for row in report['takes'])))
     _OUT.print(_table(('success, as marked', 'share', '95 %', 'n'), intervals(report['success'])))
-    _OUT.print(', '.join(f'{count} {name}' for name, count in shown_counts(report['counts'])),
+    _OUT.print(', '.join(f'{name} {count}' for name, count in shown_counts(report['counts'])),
                markup=False, highlight=False)
     for name, figures in report['latency_ms'].items():
         if figures:
@@ -74,10 +80,11 @@ def _show(report: dict[str, Any], out: Path | None) -> None:
         _OUT.print(f'{out}/  report.json  index.html', markup=False, highlight=False)
 
 
-def _table(columns: tuple[str, ...], lines: Any) -> Table:
-    table = Table()
+def _table(columns: Sequence[str], lines: Iterable[Sequence[str]]) -> Table:
+    table = Table(box=box.SIMPLE)
     for number, title in enumerate(columns):
-        table.add_column(title, overflow='fold', justify='left' if number < 1 else 'right')
+        table.add_column(title, no_wrap=not number, overflow='fold',
+                         justify='right' if number else 'left')
     for line in lines:
-        table.add_row(*line)
+        table.add_row(*map(escape, line))
     return table

@@ -44,7 +44,7 @@ def timeline(rows: Sequence[Mapping[str, Any]]) -> bytes:
     left.set_yticks(np.arange(len(shown)), [_label(row) for row in shown], fontsize=7)
     left.set_ylim(len(shown) - 0.4, -0.6)
     left.set_xlabel('s since the take began', fontsize=8)
-    right.set_xlabel('picture to cmd_vel, ms: p50 (dot) to p99', fontsize=8)
+    right.set_xlabel('picture to cmd_vel, ms: p50, p99', fontsize=8)
     right.set_xlim(left=0)
     for axes in (left, right):
         axes.tick_params(axis='x', labelsize=8)
@@ -58,5 +58,4 @@ def timeline(rows: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def _label(row: Mapping[str, Any]) -> str:
-    # OpenType fonts of other scripts may be missing; names of takes are dates.
     return f'{row["take"]}  {row["kind"]}, {row["result"]}'

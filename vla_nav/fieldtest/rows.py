@@ -9,7 +9,7 @@ from typing import Any
 from vla_nav.fieldtest.take import UNREADABLE
 
 COLUMNS = ('take', 'kind', 'result', 'scenario', 'driven m', 's', 'peak m/s', 'guard stops',
-           'by hand', 'picture to cmd_vel p50 / p99 ms', 'pictures Hz', 'longest silence s')
+           'by hand', 'to cmd_vel p50 / p99 ms', 'pictures Hz', 'longest silence s')
 _NONE = '–'
 
 
@@ -30,7 +30,7 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 def intervals(success: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Return the lines of the table of successes: name, share, interval, n."""
     groups = [('all', success['all']),
-              ('all, where nobody stepped in', success['without a person stepping in']),
+              ('all, help being a failure', success['without a person stepping in']),
               *((f'scenario {name}', one) for name, one in success['by_scenario'].items()),
               *((f'“{name}”', one) for name, one in success['by_instruction'].items())]
     return [(name, _number(one['rate'], 3), f'{one["ci95"][0]:.3f} to {one["ci95"][1]:.3f}',
