@@ -217,7 +217,7 @@ def test_the_command_drives_writes_a_page_that_stands_alone_and_goes_on(tmp_path
     assert summary['policies']['expert']['rows']['plain']['success_rate'] == 1.0
     page = (out / 'index.html').read_text()
     assert 'constant minus expert' in page and 'src="data:video/mp4' in page
-    assert 'wheels slip' in page and 'http' not in page
+    assert 'wheels slip' in page and '://' not in page
 
 
 @pytest.mark.parametrize(('arguments', 'told'), [

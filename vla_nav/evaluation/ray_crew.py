@@ -40,7 +40,9 @@ class RayCrew:
 
     def submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
         """Have a worker call ``work``."""
-        future: Future[Result] = self._call.remote(work, *arguments).future()
+        future = Future[Result]()
+        self._call.remote(work, *arguments).future().add_done_callback(
+            lambda done: _hand_on(done, future))
         return future
 
     def renew(self) -> None:
@@ -54,6 +56,14 @@ class RayCrew:
                  trace: TracebackType | None) -> None:
         """Leave the cluster; what is under way there is cancelled."""
         self._ray.shutdown()
+
+
+def _hand_on(done: Future[Result], future: Future[Result]) -> None:
+    error = done.exception()
+    if error is None:
+        future.set_result(done.result())
+    else:  # what the work raised, rather than a page of Ray's about it
+        future.set_exception(getattr(error, 'cause', None) or error)
 
 
 def _call(work: Callable[..., Result], *arguments: Any) -> Result:

@@ -18,19 +18,20 @@ from vla_nav.evaluation.suite import Suite
 from vla_nav.evaluation.suite_summary import Records
 
 _TEMPLATE = HEAD + FIGURES + """
+  td { white-space: nowrap } td:first-child, td:last-child { white-space: normal }
   .card { background: #fff; border: 1px solid #dde4e8; padding: 10px; margin: 12px 0 }
 </style></head><body>
 <h1>{{ title }}</h1>
 <p class="dim">Suite {{ suite.name }} {{ suite.version }} ({{ suite.digest }}), scenarios
-{{ scenario_version }}, {{ episodes }} episodes a row from seed {{ suite.first_seed }} on. All
-intervals are of 95&nbsp;%.</p>
-<table><tr><th>policy</th><th>success over all rows</th><th>95&nbsp;%, by scene</th></tr>
+{{ scenario_version }}, {{ episodes }} episodes a row from seed {{ suite.first_seed }} on. Shares
+in percent, with intervals of 95&nbsp;%.</p>
+<table><tr><th>policy</th><th>success over all rows</th><th>interval, by scene</th></tr>
 {% for line in overall %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <img alt="success by row" src="{{ rates }}">
 <h2>Rows</h2>
-<table><tr><th>row</th><th>policy</th><th>success</th><th>95&nbsp;%</th><th>lost</th>
-<th>95&nbsp;%</th><th>collisions</th><th>side</th><th>object</th><th>SPL</th></tr>
+<table><tr><th>row</th><th>policy</th><th>success</th><th>interval</th><th>lost</th>
+<th>interval</th><th>collisions</th><th>side</th><th>object</th><th>SPL</th></tr>
 {% for line in rows %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
 <p class="dim">Lost: success in the plain scenes minus success in the same scenes of this row.</p>
@@ -38,7 +39,7 @@ intervals are of 95&nbsp;%.</p>
 <h2>{{ comparison.title }}</h2>
 <p>Over all rows {{ comparison.overall }}.</p>
 <img alt="differences by row" src="{{ comparison.plot }}">
-<table><tr><th>row</th><th>difference</th><th>95&nbsp;%</th><th>only this one</th>
+<table><tr><th>row</th><th>difference</th><th>interval</th><th>only this one</th>
 <th>only the first</th><th>McNemar p</th><th>all rows together</th></tr>
 {% for line in comparison.lines %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>{% endfor %}
@@ -58,11 +59,12 @@ def write_page(path: Path, suite: Suite, summary: Mapping[str, Any], records: Re
         _TEMPLATE, title=f'{", ".join(policies)}: closed loop', suite=suite,
         scenario_version=summary['scenario_version'],
         episodes=len(next(iter(next(iter(records.values())).values()))),
-        overall=[[name, f'{100 * found["success"]["value"]:.1f} %', _bounds(found['success'])]
+        overall=[[name, _percent(found['success']['value']), _bounds(found['success'])]
                  for name, found in policies.items()],
         rates=inline(_rates(summary)),
-        rows=[_line(title, name, found['rows'][row]) for row, title in summary['rows'].items()
-              for name, found in policies.items()],
+        rows=[_line('' if number else title, name, found['rows'][row])
+              for row, title in summary['rows'].items()
+              for number, (name, found) in enumerate(policies.items())],
         comparisons=[_comparison(summary, other) for other in summary['paired']],
         reasons=_reasons(policies),
         failures=_cards(suite, records, pictures)), 'utf-8')
@@ -81,7 +83,7 @@ def _comparison(summary: Mapping[str, Any], other: str) -> dict[str, Any]:
     whole = found['success']
     return {
         'title': f'{other} minus {first}', 'plot': inline(_differences(summary, other)),
-        'overall': f'{100 * whole["value"]:+.1f} % ({_bounds(whole, "+")})',
+        'overall': f'{_percent(whole["value"], "+")} ({_bounds(whole, "+")})',
         'lines': [[summary['rows'][name], _percent(row['difference'], '+'),
                    _range(row['ci95'], '+'), row['only_first'], row['only_second'],
                    f'{row["p"]:.3g}', f'{row["p_holm"]:.3g}']
@@ -121,7 +123,7 @@ def _rates(summary: Mapping[str, Any]) -> bytes:
     """Draw the success of each policy in each row with Wilson's interval."""
     lines = {name: [(row['success_rate'], *row['ci95']) for row in found['rows'].values()]
              for name, found in summary['policies'].items()}
-    return _plot(list(summary['rows'].values()), lines, 'success', (0.0, 1.02))
+    return _plot(list(summary['rows'].values()), lines, 'success', (-0.02, 1.02))
 
 
 def _differences(summary: Mapping[str, Any], other: str) -> bytes:
@@ -158,7 +160,7 @@ def _plot(titles: Sequence[str], lines: Mapping[str, Sequence[tuple[float, float
 
 
 def _percent(share: float, sign: str = '') -> str:
-    return f'{100 * share:{sign}.1f} %'
+    return f'{100 * share:{sign}.1f}'
 
 
 def _range(bounds: Sequence[float], sign: str = '') -> str:
