@@ -53,8 +53,8 @@ class Recipe:
     rounds: tuple[Round, ...] = (
         Round(400, 1500), Round(400, 1500), Round(500, 2000, 1500), Round(500, 2000, 1500),
         Round(500, 3500, 1500, 3000), Round(3000, 8000, 4000, 4000),
-        Round(2000, 8000, 4000, 8000, window=8))
-    memory_steps: int = 4000
+        Round(2000, 8000, 4000, 8000, window=8), Round(2000, 8000, 4000, 8000, window=8))
+    memory_steps: int = 8000
     seed: int = 0
     workers: int = 2
 
