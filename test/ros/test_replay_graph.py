@@ -45,7 +45,15 @@ def test_live_nodes_and_the_evaluation_agree(tmp_path, probe, graph, transport):
                                        *drive(_PICTURES, transport=transport)])
     probe.watch(PathMessage, '/policy/action_chunk', _PICTURES)
     probe.watch(String, '/policy/active_instruction', LATCHED)
-    for node in graph_of('replay', {'bag': str(bag), 'policy': str(bundle), 'lockstep': 'true'}):
+    # Watched after the chunks, and so known to the policy after them: once its state is here, no
+    # chunk is missed because the two have not found each other yet.
+    probe.watch(String, '/policy/task_state', LATCHED)
+    *others, player = graph_of('replay', {'bag': str(bag), 'policy': str(bundle),
+                                          'lockstep': 'true'})
+    assert player.name == 'player'
+    for node in (*others, player):
+        if node is player:
+            probe.wait('/policy/task_state', lambda _: True, since=0.0)
         graph.start(node.executable, name=node.name, remap=node.remappings, **node.parameters)
     assert graph.processes['player'].wait(120) == 0
     expected = _replayed(bag, bundle, tmp_path / 'out')
