@@ -42,6 +42,11 @@ class Reason(str, Enum):
     TELEOP = 'teleop'
     POLICY = 'policy'
 
+    @property
+    def is_stop(self) -> bool:
+        """Tell whether the robot stands for cause; to have no command is no cause."""
+        return self not in (Reason.POLICY, Reason.TELEOP, Reason.NO_COMMAND)
+
 
 class Limit(str, Enum):
     """Which limit made a velocity smaller than what was asked for."""

@@ -30,7 +30,6 @@ from vla_nav.nodes.running import (
 )
 
 _FAREWELL = Duration(seconds=0.5)
-_HEALTHY = (Reason.POLICY, Reason.TELEOP, Reason.NO_COMMAND)
 
 
 class GuardParameters(GuardSettings):
@@ -154,7 +153,7 @@ class GuardNode(Node):
 
     def _report(self) -> Report:
         steady, decision = steady_ns(), self._decision
-        level = OK if decision.reason in _HEALTHY else WARN
+        level = WARN if decision.reason.is_stop else OK
         message, settings = decision.reason.value, self._guard.settings
         if decision.reason is Reason.POLICY and self._guard.misses_uncertainty(steady):
             level, message = WARN, (

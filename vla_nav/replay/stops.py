@@ -7,8 +7,8 @@ from typing import Any
 
 from vla_nav.control.guard import Reason
 
-# The guard's reasons that are no stop.
-DRIVING = tuple(reason.value for reason in (Reason.POLICY, Reason.TELEOP, Reason.NO_COMMAND))
+# What another version's guard may have said besides counts as a stop.
+_NO_STOP = tuple(reason.value for reason in Reason if not reason.is_stop)
 
 
 def stretches(changes: Sequence[tuple[int, str]], began_ns: int,
@@ -28,4 +28,4 @@ def stops(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     found = list(found)
     first = next((number for number, one in enumerate(found)
                   if one['reason'] == Reason.POLICY.value), 0)
-    return [one for one in found[first:] if one['reason'] not in DRIVING]
+    return [one for one in found[first:] if one['reason'] not in _NO_STOP]
