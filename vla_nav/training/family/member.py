@@ -72,9 +72,9 @@ class MemberPlan:
     ``encoded`` frames at most.
     """
 
-    see: ImitationConfig = field(default_factory=lambda: ImitationConfig(0, 2800))
+    see: ImitationConfig = field(default_factory=lambda: ImitationConfig(0, 4300))
     own: int = 300
-    mend: ImitationConfig = field(default_factory=lambda: ImitationConfig(2800, 4500, decay=1700))
+    mend: ImitationConfig = field(default_factory=lambda: ImitationConfig(4300, 7000, decay=2700))
     encoded: int = 200_000
     remember: MemoryConfig = field(default_factory=lambda: MemoryConfig(steps=3000))
     workers: int = 2
