@@ -12,7 +12,8 @@ VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
 INSTALL := PYTHON='$(PYTHON)' tools/environment.sh $(VENV)
-INPUTS := setup.py pyproject.toml tools/environment.sh requirements/constraints.txt
+INPUTS := setup.py pyproject.toml tools/environment.sh requirements/constraints.txt \
+	requirements/ultralytics.txt
 
 # The shell, not make, expands these: an instruction may hold quotes.
 export INSTRUCTION SCENARIO SEED POLICY SOURCE DURATION
@@ -56,5 +57,5 @@ $(VENV)/.run: $(INPUTS)
 	@touch $@
 
 $(VENV)/.test: $(INPUTS)
-	$(INSTALL) cpu,ros,sim,train,test
+	$(INSTALL) cpu,ros,sim,train,detector,test
 	@touch $@ $(VENV)/.run

@@ -58,6 +58,8 @@ setup(
         # For `evaluate closed-loop --ray-address` on several machines.
         'cluster': ['ray'],
         'train': TRAIN,
+        # Beside `train`, and beside requirements/ultralytics.txt, installed with --no-deps.
+        'detector': ['matplotlib', 'pillow', 'polars', 'psutil', 'requests', 'scipy'],
         # PyQt6-WebEngine is the one Chromium on PyPI; it opens the monitor's page.
         'test': ['openvino', 'pytest<9', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy', 'flake8',
                  'types-PyYAML', 'catkin_pkg', 'setuptools', 'wheel', 'rerun-sdk',

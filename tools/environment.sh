@@ -48,6 +48,10 @@ esac
 $pip -c $constraints -e ".[$extras]" "$@"
 
 case ",$extras," in
+    *,detector,*) $pip --no-deps -r requirements/ultralytics.txt ;;
+esac
+
+case ",$extras," in
     *,sim,*)
         # Without PYTHONPATH's help, as the simulator will run later.
         "$venv/bin/python" -m vla_nav.simulation.gl --install > /dev/null ;;

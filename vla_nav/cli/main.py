@@ -32,6 +32,8 @@ COMMANDS = {
     'results': ('vla_nav.cli.results', 'results', 'Measure all of docs/results.md again.'),
     'data': ('vla_nav.cli.data', 'app', 'Look at recorded episodes, check and convert them.'),
     'train': ('vla_nav.cli.train', 'app', 'Train a policy and write its bundle.'),
+    'detector': ('vla_nav.cli.detector', 'app',
+                 'Train, export and compare detectors for NPUs.'),
     'distill': ('vla_nav.cli.distill', 'distill', 'Teach a small policy what a large one does.'),
     'policies': ('vla_nav.cli.policies', 'app', 'List the VLA family; try one at full size.'),
     'export': ('vla_nav.cli.export', 'export', 'Export a policy to another runtime.'),
@@ -44,6 +46,7 @@ EXTRAS = {
                      'jinja2'), 'sim'),
     **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors', 'transformers', 'peft',
                      'accelerate'), 'train'),
+    **dict.fromkeys(('ultralytics', 'polars'), 'detector'),
     'onnxruntime': 'cpu', 'openvino': 'openvino', 'rerun': 'monitor',
 }
 
@@ -90,7 +93,10 @@ def _load(name: str, module: str, attribute: str) -> Any:
         if extra is None:
             raise
         hint = (' or source a ROS 2 installation' if extra == 'ros' else
-                ', or "vla_nav[gpu]" for a CUDA machine' if extra == 'cpu' else '')
+                ', or "vla_nav[gpu]" for a CUDA machine' if extra == 'cpu' else
+                # What it asks for itself would replace torch and OpenCV by other builds.
+                '\n  pip install --no-deps -r requirements/ultralytics.txt'
+                if extra == 'detector' else '')
         sys.exit(f'vla-nav {name} needs {missing}, which is not installed here. Install it with\n'
                  f'  pip install "vla_nav[{extra}]"{hint}')
 

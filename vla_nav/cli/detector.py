@@ -1,0 +1,12 @@
+"""``vla-nav detector``: from pictures to a detector that an NPU can run."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help='Train, export and compare detectors for NPUs.')
+
+
+@app.callback()
+def _group() -> None:
+    """Keep the group a group while it has one command."""
