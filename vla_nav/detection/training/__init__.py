@@ -1,0 +1,1 @@
+"""Detectors by torch and ultralytics: levels, training, export. Never on the robot's path."""

@@ -1,0 +1,26 @@
+"""The one door to ultralytics: offline, nothing installed or sent, torchvision not needed."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from vla_nav.detection import torchvision_stand_in
+
+
+@contextmanager
+def ultralytics() -> Iterator[Any]:
+    """Give the library for work within this context: ``with ultralytics() as library: ...``.
+
+    ImportError where it is not installed.
+    """
+    os.environ |= {'YOLO_OFFLINE': 'True', 'YOLO_AUTOINSTALL': 'False'}
+    os.environ.setdefault('YOLO_VERBOSE', 'False')
+    with torchvision_stand_in.in_place():
+        library = importlib.import_module('ultralytics')
+        if library.settings['sync']:
+            library.settings.update({'sync': False})
+        yield library
