@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,11 @@ _OUT, _ERR = Console(), Console(stderr=True)
 
 
 def evaluate(
-    bag: Annotated[Path, typer.Option(help='A ROS 2 bag: its directory, or one .mcap or .db3 '
-                                      'file of it.')],
+    bag: Annotated[list[Path], typer.Option(
+        help='A ROS 2 bag: its directory, or one .mcap or .db3 file of it; several, or a folder '
+        'of bags, are pooled.')],
+    more: Annotated[list[Path] | None, typer.Argument(
+        metavar='[BAG]...', help='More bags, as in --bag A B C.')] = None,
     policy: Annotated[str, typer.Option(help='A policy bundle.')] = 'models/compact',
     out: Annotated[Path | None, typer.Option(help='Folder for summary.json, index.html and the '
                                              'bag predictions/.')] = None,
@@ -45,6 +49,10 @@ def evaluate(
     content: Annotated[Literal['full', 'predictions', 'none'], typer.Option(
         '--write', help='What predictions/ holds: the recording too, the predictions alone, or '
         'nothing.')] = 'full',
+    workers: Annotated[int, typer.Option(min=1, help='Processes, of many bags; the result does '
+                                         'not depend on them.')] = os.cpu_count() or 1,
+    ray_address: Annotated[str, typer.Option(help='A Ray cluster for many bags, such as auto or '
+                                             'HOST:6379; its machines share the folders.')] = '',
     as_json: Annotated[bool, typer.Option('--json', help='Print the summary as JSON for '
                                           'programs.')] = False,
 ) -> None:
@@ -54,8 +62,8 @@ def evaluate(
     by name, else by type. What is damaged is told, and the rest is evaluated.
     """
     from vla_nav.contracts import NotUnderstood, PolicyError
-    from vla_nav.episodes.schema import EpisodeError
     from vla_nav.replay.evaluate import evaluate_bag
+    from vla_nav.replay.many import name_bags
     from vla_nav.replay.settings import ReplaySettings
     given = {'image_topic': image_topic, 'command_topic': command_topic,
              'instruction_topic': instruction_topic, 'command_tolerance': tolerance,
@@ -64,27 +72,50 @@ def evaluate(
         policy, instruction, {key: value for key, value in given.items()
                               if value not in ('', None)},
         stamps == 'arrival', blind, rate == 'real', params)
+    given_bags = [*bag, *(more or [])]
     try:
-        with _progress() as progress:
-            summary = evaluate_bag(bag, settings, out, content, progress)
-    except (EpisodeError, PolicyError, NotUnderstood, ValueError) as error:
+        # A single path that is damaged past knowing as a bag is still told as one.
+        bags = name_bags(given_bags) if len(given_bags) > 1 or _holds_bags(bag[0]) else {}
+        if bags:
+            from vla_nav.cli.bags import run_bags, show_bags
+            out = out or Path('runs/bags')
+            summary = run_bags(bags, settings, out, content, workers, ray_address, _bags_progress)
+        else:
+            with _progress() as progress:
+                summary = evaluate_bag(bag[0], settings, out, content, progress)
+    except (PolicyError, NotUnderstood, ValueError, RuntimeError) as error:
         _ERR.print(f'error: {error}', style='red', markup=False, soft_wrap=True)
         raise typer.Exit(2) from error
     if as_json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
+    elif bags:
+        show_bags(summary, out or Path())
     else:
         _show(summary, out)
-    raise typer.Exit(0 if summary['pictures']['evaluated'] else 1)
+    raise typer.Exit(0 if summary['pictures'].get('evaluated') else 1)
+
+
+def _holds_bags(path: Path) -> bool:
+    """Tell whether a path is a folder of bags rather than a bag."""
+    from vla_nav.episodes.bag_folders import bags_below
+    return path.is_dir() and bags_below([path]) not in ([], [path])
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int], Callable[[], None]]]:
-    with Progress(TextColumn('replaying'), BarColumn(), TimeRemainingColumn(), console=_ERR,
+def _progress(title: str = 'replaying') -> Iterator[Callable[[int], Callable[[], None]]]:
+    with Progress(TextColumn(title), BarColumn(), TimeRemainingColumn(), console=_ERR,
                   transient=True) as progress:
         def begin(total: int) -> Callable[[], None]:
             bar = progress.add_task('', total=total)
             return lambda: progress.advance(bar)
         yield begin
+
+
+@contextmanager
+def _bags_progress(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    with _progress(title) as begin:
+        advance = begin(total)
+        yield lambda name: advance()
 
 
 def _show(summary: dict[str, Any], out: Path | None) -> None:

@@ -70,6 +70,8 @@ class Language(str, Enum):
 @app.command('closed-loop')
 def closed_loop(
     context: typer.Context,
+    more: Annotated[list[str] | None, typer.Argument(
+        metavar='[POLICY]...', help='More policies, as in --policies A B C.')] = None,
     policy: _Policy = 'models/compact',
     episodes: Annotated[int, typer.Option(min=1, help='How many; of each row of a suite, as many '
                                           'as it says.')] = 96,
@@ -97,8 +99,8 @@ def closed_loop(
     suite: Annotated[str, typer.Option(help='A whole suite instead of one measurement: standard, '
                                        'or a .yaml file of yours.')] = '',
     policies: Annotated[list[str] | None, typer.Option(
-        help='With --suite: who drives; repeated, the others are compared with the first.  '
-             '[default: models/compact]')] = None,
+        help='With --suite: who drives; of several, as in --policies A B, the others are compared '
+             'with the first.  [default: models/compact]')] = None,
     ray_address: Annotated[str, typer.Option(help='With --suite: a Ray cluster to drive on, such '
                                              'as auto or HOST:6379; local starts one.')] = '',
     pictures: Annotated[int, typer.Option(min=0, help='Failures to draw.')] = 8,
@@ -117,7 +119,7 @@ def closed_loop(
     if suite:
         out = out or Path('runs') / Path(suite).stem
         try:
-            whole = run_suite(suite, policies or ['models/compact'],
+            whole = run_suite(suite, [*(policies or ['models/compact']), *(more or [])],
                               episodes if 'episodes' in given else None, workers, ray_address,
                               pictures, out, episode_progress)
         except (PolicyError, ValueError, RuntimeError) as error:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 _OUT = Console()
-_ONLY_SUITE = {'policies', 'ray_address'}
+_ONLY_SUITE = {'policies', 'more', 'ray_address'}
 _OF_BOTH = {'suite', 'episodes', 'workers', 'pictures', 'out', 'as_json'}
 
 
@@ -22,7 +22,8 @@ def check_options(context: typer.Context, suite: bool) -> set[str]:
     given = {name for name, source in sources.items() if source and source.name != 'DEFAULT'}
     wrong = given - _ONLY_SUITE - _OF_BOTH if suite else given & _ONLY_SUITE
     if wrong:
-        names = ', '.join(f'--{name.replace("_", "-")}' for name in sorted(wrong))
+        names = ', '.join('[POLICY]...' if name == 'more' else f'--{name.replace("_", "-")}'
+                          for name in sorted(wrong))
         raise typer.BadParameter(
             f'{names}: the rows of a suite say this; --policies says who drives' if suite else
             f'{names} goes with --suite')

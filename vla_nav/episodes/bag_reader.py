@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 import yaml
 from rosbags.rosbag2 import Reader
 
+from vla_nav.episodes.bag_folders import METADATA, STORAGE
 from vla_nav.episodes.bag_salvage import CutOffSqlite, MendedMcap
 from vla_nav.episodes.schema import EpisodeError
-
-_STORAGE = ('.mcap', '.db3')
-_METADATA = 'metadata.yaml'
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def open_recording(path: Path) -> Iterator[Recording]:
     """Open a bag, its directory or one storage file; raise EpisodeError where nothing is left."""
     if not path.exists():
         raise EpisodeError(path, 'bag', 'no such bag; give the directory that holds '
-                           f'{_METADATA}, or one .mcap or .db3 file')
+                           f'{METADATA}, or one .mcap or .db3 file')
     problems: list[str] = []
     with ExitStack() as stack:
         whole = _opened(lambda: Reader(path), stack, problems)
@@ -92,9 +90,9 @@ def open_recording(path: Path) -> Iterator[Recording]:
             yield Recording([whole], custom, problems)
             return
         files = [path] if path.is_file() else sorted(
-            (file for file in path.iterdir() if file.suffix in _STORAGE), key=_natural)
-        if path.is_dir() and not (path / _METADATA).exists():
-            problems[:] = [f'{_METADATA} is missing; the {len(files)} storage files are read']
+            (file for file in path.iterdir() if file.suffix in STORAGE), key=_natural)
+        if path.is_dir() and not (path / METADATA).exists():
+            problems[:] = [f'{METADATA} is missing; the {len(files)} storage files are read']
         parts = [part for file in files if (part := _part(file, stack, problems)) is not None]
         if not any(part.connections for part in parts):
             raise EpisodeError(path, 'bag', f'nothing can be read: {"; ".join(problems)}')
@@ -130,7 +128,7 @@ def _opened(make: Callable[[], Any], stack: ExitStack, problems: list[str]) -> A
 def _custom(path: Path) -> dict[str, str]:
     """Return what the recorder kept with a bag that is damaged otherwise."""
     try:
-        content = yaml.safe_load((path / _METADATA).read_text('utf-8'))
+        content = yaml.safe_load((path / METADATA).read_text('utf-8'))
         return dict(content['rosbag2_bagfile_information'].get('custom_data') or {})
     except (OSError, ValueError, KeyError, TypeError, AttributeError, yaml.YAMLError):
         return {}

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vla_nav.episodes.bag_folders import bags_below
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.recording.take import DISCARDED, UNFINISHED
-
-_STORAGE = ('.mcap', '.db3')
-_METADATA = 'metadata.yaml'
 
 
 @dataclass(frozen=True)
@@ -29,31 +27,19 @@ def find_takes(paths: Iterable[Path]) -> Takes:
 
     Raises EpisodeError where there is none.
     """
-    bags: dict[Path, Path] = {}
-    ledgers: dict[Path, Path] = {}
-    for path in paths:
-        if not path.exists():
-            raise EpisodeError(path, 'bag', 'no such bag or folder of takes')
-        for bag in [path] if path.is_file() or _is_bag(path) else sorted(
-                folder for folder in path.rglob('*') if _is_bag(folder)):
-            bags.setdefault(bag.resolve(), bag)
-        for ledger in path.rglob(DISCARDED):
-            ledgers.setdefault(ledger.resolve(), ledger)
+    paths = [*paths]
+    bags = bags_below(paths)
+    ledgers = {ledger.resolve(): ledger for path in paths for ledger in path.rglob(DISCARDED)}
     discarded, problems = _discarded(ledgers.values())
     if not bags and not discarded:
         raise EpisodeError(' '.join(map(str, paths)), 'takes', 'there are none; give bags, or the '
                            'folder that `vla-nav record --out` was given')
-    return Takes(tuple(bags.values()), tuple(discarded), tuple(problems))
+    return Takes(tuple(bags), tuple(discarded), tuple(problems))
 
 
 def is_unfinished(bag: Path) -> bool:
     """Tell whether the recorder came to no end with this one."""
     return UNFINISHED in bag.parts
-
-
-def _is_bag(path: Path) -> bool:
-    return path.is_dir() and any(file.suffix in _STORAGE or file.name == _METADATA
-                                 for file in path.iterdir())
 
 
 def _discarded(ledgers: Iterable[Path]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -74,7 +74,7 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
                                          roles.command.name if roles.command else ''),
             'recorded_success': kept_success(bag, kept),
             'topics': {role: topic and topic.name for role, topic in vars(roles).items()},
-            'settings': {'bag': str(bag), **_plain(settings), 'axes': ', '.join(names),
+            'settings': {'bag': str(bag), **plain(settings), 'axes': ', '.join(names),
                          'command_lead_s': translation.command_lead,
                          'command_tolerance_s': translation.command_tolerance}}
         moments = _moments(found, compared, policy.spec, recording, roles,
@@ -124,7 +124,8 @@ def _pace() -> Callable[[int], None]:
     return wait
 
 
-def _plain(settings: ReplaySettings) -> dict[str, Any]:
+def plain(settings: ReplaySettings) -> dict[str, Any]:
+    """Return settings as JSON holds them."""
     found = asdict(settings)
     return found.pop('translation') | {
         key: str(value) if isinstance(value, Path) else value for key, value in found.items()}

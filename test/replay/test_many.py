@@ -1,0 +1,107 @@
+"""Many bags: pooled figures, a folder and a link for each, what goes on where it was cut off."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from bags import drive, write_bag
+from bundles import write_bundle
+from typer.testing import CliRunner
+
+from vla_nav.cli.main import build
+from vla_nav.episodes.schema import EpisodeError
+from vla_nav.evaluation.crew import LocalCrew
+from vla_nav.replay.many import evaluate_bags, name_bags, read_summary
+from vla_nav.replay.pooled import pooled
+from vla_nav.replay.settings import ReplaySettings
+
+_SAID = 'stop at the red ball'
+
+
+@pytest.fixture(scope='module')
+def bundle(tmp_path_factory):
+    return write_bundle(tmp_path_factory.mktemp('constant'), (0.3, 0.0, 0.0))
+
+
+@pytest.fixture(scope='module')
+def bags(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('bags')
+    write_bag(folder / 'monday' / 'take', drive(30, speed=0.25))
+    write_bag(folder / 'tuesday' / 'take', drive(10, speed=0.5), 'sqlite3')
+    (folder / 'broken').mkdir()
+    (folder / 'broken' / 'broken.mcap').write_bytes(b'nothing')
+    return folder
+
+
+def _settings(bundle):
+    return ReplaySettings(str(bundle), _SAID, blind=False)
+
+
+def _call(*words):
+    words = ['evaluate', 'bag', *map(str, words), '--instruction', _SAID, '--no-blind']
+    return CliRunner().invoke(build(words), words)
+
+
+def test_bags_of_one_name_are_told_apart_and_predictions_are_no_recordings(bags, tmp_path):
+    assert list(name_bags([bags])) == ['broken', 'monday__take', 'tuesday__take']
+    write_bag(tmp_path / 'out' / 'predictions', drive(3))
+    with pytest.raises(EpisodeError, match='there is none'):
+        name_bags([tmp_path])
+
+
+def test_errors_are_pooled_over_all_pictures_and_what_is_broken_is_told(bags, bundle, tmp_path):
+    out = tmp_path / 'out'
+    result = _call('--bag', bags, '--policy', bundle, '--out', out, '--workers', '1')
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / 'summary.json').read_text())
+    assert (summary['bags'], summary['evaluated']) == (3, 2)
+    assert 'nothing can be read' in summary['failed']['broken']
+    found = [read_summary(out, name)['errors'] for name in ('monday__take', 'tuesday__take')]
+    samples = [one['samples'] for one in found]
+    assert summary['errors']['samples'] == sum(samples) == summary['pictures']['evaluated'] == 40
+    each = [one['predictors']['policy']['joint']['mae'] for one in found]
+    mean = (samples[0] * each[0] + samples[1] * each[1]) / sum(samples)
+    assert summary['errors']['mae']['policy']['value'] == pytest.approx(mean)
+    page = (out / 'index.html').read_text()
+    for name in ('monday__take', 'tuesday__take'):
+        assert f'href="{name}/index.html"' in page and (out / name / 'index.html').is_file()
+    assert summary['cost']['core_seconds_per_hour'] > 0
+
+
+def test_a_run_goes_on_where_it_was_whatever_drives_it(bags, bundle, tmp_path):
+    named, out = name_bags([bags]), tmp_path / 'out'
+    with LocalCrew(1) as crew:
+        first = evaluate_bags(named, _settings(bundle), out, 'none', crew)
+        # As if it had been killed before the last file of a bag.
+        (out / 'monday__take' / 'run.json').unlink()
+        did: list[str] = []
+        runs = evaluate_bags(named, _settings(bundle), out, 'none', crew, did.append)
+    assert sorted(did) == ['broken', 'monday__take']  # what could not be read is tried again
+    assert runs['tuesday__take'] == first['tuesday__take']
+    alone = tmp_path / 'alone'
+    with LocalCrew(2) as crew:
+        others = evaluate_bags(named, _settings(bundle), alone, 'none', crew)
+
+    def figures(where, runs):
+        whole = pooled(runs, {name: read_summary(where, name)
+                              for name in ('monday__take', 'tuesday__take')})
+        del whole['cost']
+        return whole
+    assert figures(out, runs) == figures(alone, others)
+
+
+def test_another_policy_does_not_mix_with_what_is_there(bags, bundle, tmp_path):
+    other = write_bundle(tmp_path / 'other', (0.1, 0.0, 0.0))
+    named, out = name_bags([bags / 'monday']), tmp_path / 'out'
+    with LocalCrew(1) as crew:
+        evaluate_bags(named, _settings(bundle), out, 'none', crew)
+        with pytest.raises(ValueError, match='another policy or other settings'):
+            evaluate_bags(named, _settings(other), out, 'none', crew)
+
+
+def test_several_bags_can_be_named_after_one_option(bags, bundle, tmp_path):
+    result = _call('--bag', bags / 'monday' / 'take', bags / 'tuesday' / 'take', '--policy',
+                   bundle, '--out', tmp_path / 'out', '--workers', '1', '--json')
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)['evaluated'] == 2

@@ -1,0 +1,127 @@
+"""Many bags through a policy and the guard, over whatever processes there are.
+
+A bag's own folder is written as for one bag. Its ``run.json``, written last, says that it is
+done, so that a run that was cut off goes on where it was.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vla_nav.bringup.share import find_bundle
+from vla_nav.contracts import NotUnderstood, PolicyError
+from vla_nav.episodes.bag_folders import bag_bytes, bags_below
+from vla_nav.episodes.schema import EpisodeError
+from vla_nav.evaluation import machine
+from vla_nav.evaluation.crew import Crew, GivenUp, finish
+from vla_nav.replay.bag_output import Content
+from vla_nav.replay.evaluate import PREDICTIONS, SUMMARY, evaluate_bag, plain
+from vla_nav.replay.settings import ReplaySettings
+from vla_nav.runtimes.bundle import CONFIG_NAME, read_bundle, sha256_of
+
+RUN, IDENTITY = 'run.json', 'bags.json'
+
+
+def name_bags(paths: Sequence[Path]) -> dict[str, Path]:
+    """Return the bags at and below ``paths`` by names that tell them apart.
+
+    What an evaluation has predicted is no recording. Raises EpisodeError where there is none.
+    """
+    bags = [bag.absolute() for bag in bags_below(paths) if bag.name != PREDICTIONS]
+    if not bags:
+        raise EpisodeError(' '.join(map(str, paths)), 'bag', 'there is none; give bags, or '
+                           'folders that hold some')
+    above = Path(os.path.commonpath([bag.parent for bag in bags]))
+    return {'__'.join(bag.relative_to(above).parts): bag for bag in bags}
+
+
+def evaluate_bags(bags: dict[str, Path], settings: ReplaySettings, out: Path, content: Content,
+                  crew: Crew, note: Callable[[str], None] = lambda name: None,
+                  ) -> dict[str, dict[str, Any]]:
+    """Evaluate what ``out`` lacks, each bag in a folder of its name; return each one's run.
+
+    A run has ``bytes``, ``cpu_s``, ``wall_s`` and ``machine``, and ``error`` where nothing could
+    be read of the bag. ``note`` is called with the name of each bag that ends. Raises
+    PolicyError, ValueError where ``out`` holds something else, and GivenUp after all others.
+    """
+    sha = _sha(settings.policy)
+    settings = replace(settings, policy=find_bundle(settings.policy))
+    out = out.absolute()
+    _claim(out, {'policy_sha256': sha, 'write': content, **{
+        key: value for key, value in plain(settings).items() if key != 'policy'}})
+    runs = {name: _done(out / name, bag) for name, bag in bags.items()}
+    wanted = [name for name, run in runs.items() if run is None]
+    failures = []
+    for number, found in finish(crew, _evaluate, [
+            (sha, bags[name], settings, out / name, content) for name in wanted]):
+        name = wanted[number]
+        if isinstance(found, GivenUp):
+            failures.append(f'{bags[name]}: {found}')
+        else:
+            runs[name] = found
+        note(name)
+    if failures:
+        raise GivenUp(f'{len(failures)} of {len(bags)} bags could not be evaluated; the others '
+                      'are kept, and the same command tries these again:\n' + '\n'.join(failures))
+    return {name: run for name, run in runs.items() if run is not None}
+
+
+def _claim(out: Path, about: dict[str, Any]) -> None:
+    path, text = out / IDENTITY, json.dumps(about, indent=2) + '\n'
+    if path.is_file() and path.read_text('utf-8') != text:
+        raise ValueError(f'{out} holds bags evaluated with another policy or other settings; '
+                         'choose another folder, or remove it')
+    out.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, 'utf-8')
+
+
+def _done(folder: Path, bag: Path) -> dict[str, Any] | None:
+    """Return the run that a folder holds; None where there is none of this bag as it is now."""
+    try:
+        run: dict[str, Any] = json.loads((folder / RUN).read_text('utf-8'))
+    except (OSError, ValueError):
+        return None
+    same = run['bag'] == str(bag) and run['bytes'] == bag_bytes(bag)
+    return run if same and 'error' not in run else None
+
+
+def _evaluate(sha: str, bag: Path, settings: ReplaySettings, folder: Path,
+              content: Content) -> dict[str, Any]:
+    """Evaluate one bag in a worker, into a folder of its own."""
+    if _sha(settings.policy) != sha:  # a worker of a cluster has files of its own
+        raise PolicyError(f'{settings.policy} on a worker is not the bundle that the run was '
+                          'begun with; copy it to all machines, or name a folder that they share')
+    shutil.rmtree(folder, ignore_errors=True)  # what a killed worker has left
+    folder.mkdir(parents=True)
+    run = {'bag': str(bag), 'bytes': bag_bytes(bag)}
+    wall, cpu = time.monotonic(), time.process_time()
+    try:
+        evaluate_bag(bag, settings, folder, content)
+    except (EpisodeError, NotUnderstood) as error:
+        run['error'] = str(error)
+    run |= {'wall_s': round(time.monotonic() - wall, 3),
+            'cpu_s': round(time.process_time() - cpu, 3),
+            'peak_mb': round(machine.memory_mb(), 1), 'machine': machine.kind()}
+    (folder / RUN).write_text(json.dumps(run, indent=2) + '\n', 'utf-8')
+    return run
+
+
+@functools.cache
+def _sha(policy: str) -> str:
+    bundle = Path(find_bundle(policy))
+    read_bundle(bundle)
+    return sha256_of(bundle / CONFIG_NAME)  # which holds those of its files
+
+
+def read_summary(out: Path, name: str) -> dict[str, Any]:
+    """Return the summary of a bag that was evaluated."""
+    summary: dict[str, Any] = json.loads((out / name / SUMMARY).read_text('utf-8'))
+    return summary
