@@ -13,9 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from numpy.typing import ArrayLike
+from pydantic import Field, model_validator
 
 from vla_nav.control.limits import ZERO, Velocity, approach, box_factor, speed_factor
+from vla_nav.control.zones import Points, Zones, ZoneSettings
 
 # A camera clock may run slightly ahead of ours; more than this is another clock altogether.
 _MAX_LEAD_NS = 100_000_000
@@ -39,6 +41,8 @@ class Reason(str, Enum):
     CAMERA_LOST = 'camera_lost'
     OBSERVATION_OLD = 'observation_too_old'
     STAMP_AHEAD = 'stamp_ahead_of_clock'
+    OBSTACLES_LOST = 'obstacles_lost'
+    OBSTACLE = 'obstacle'
     TELEOP = 'teleop'
     POLICY = 'policy'
 
@@ -56,12 +60,11 @@ class Limit(str, Enum):
     SPEED_CAP = 'speed_cap'
     BLIND = 'blind_distance'
     UNCERTAIN = 'uncertain'
+    OBSTACLE = 'slow_for_obstacle'
 
 
-class GuardSettings(BaseModel):
+class GuardSettings(ZoneSettings):
     """The guard's limits; velocities in m/s, m/s, rad/s along x, y, and about z (REP 103)."""
-
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
 
     max_velocity: _Axes = Field(
         default=(0.6, 0.6, 1.2),
@@ -153,6 +156,7 @@ class Guard:
         self._policy: _Held | None = None
         self._teleop: _Held | None = None
         self._uncertainty: tuple[float, int] | None = None  # and when it was heard
+        self._zones = Zones()
         self._last = ZERO
         self._last_ns: int | None = None
 
@@ -172,6 +176,14 @@ class Guard:
     def take_uncertainty(self, uncertainty: float, steady_ns: int) -> None:
         """Take how unsure the policy is, as a share of the velocity limits."""
         self._uncertainty = uncertainty, steady_ns
+
+    def take_obstacles(self, points: ArrayLike, stamp_ns: int, now_ns: int,
+                       steady_ns: int) -> None:
+        """Take the obstacles [N, 2] (base frame, m) in the picture of this stamp.
+
+        ``now_ns`` is the time on the clock of the stamps. No points means that the way is free.
+        """
+        self._zones.take(points, now_ns - stamp_ns, steady_ns, self.settings)
 
     def take_teleop(self, velocity: Velocity, steady_ns: int) -> None:
         """Take a person's command; it outranks the policy's while it is fresh."""
@@ -199,6 +211,14 @@ class Guard:
         """Return the time since the camera's newest picture."""
         return None if self._camera_ns is None else steady_ns - self._camera_ns
 
+    def obstacles_age_ns(self, steady_ns: int) -> int | None:
+        """Return how old the picture behind the newest obstacles is now; None before any."""
+        return self._zones.age_ns(steady_ns)
+
+    def obstacles(self, steady_ns: int) -> Points:
+        """Return the obstacles [N, 2] that count now, in the base frame."""
+        return self._zones.points(steady_ns, self.settings)
+
     def misses_uncertainty(self, steady_ns: int) -> bool:
         """Tell whether the policy would drive, but for not saying how unsure it is."""
         return (self.settings.uncertainty_limit > 0.0 and self._policy is not None
@@ -209,9 +229,18 @@ class Guard:
         reason, wanted = self._choose(steady_ns)
         velocity, limit = ZERO, Limit.NONE
         if wanted is not None:
-            velocity, limit = self._bound(wanted, reason, steady_ns)
+            wanted, limit = self._within_limits(wanted, reason, steady_ns)
+            left = self._zones.judge(wanted, self._last, self.settings.max_acceleration,
+                                     steady_ns, self.settings)
+            if left.stop:
+                reason, limit = Reason.OBSTACLE, Limit.NONE
+            else:
+                if left.factor < 1.0:
+                    wanted, limit = wanted.scaled(left.factor), Limit.OBSTACLE
+                velocity = self._approach(wanted, steady_ns)
         self._last, self._last_ns = velocity, steady_ns
         sent = ZERO if self.settings.dry_run else velocity
+        self._zones.send(sent, steady_ns)
         return Decision(sent, reason, limit, velocity)
 
     def _choose(self, steady_ns: int) -> tuple[Reason, Velocity | None]:
@@ -246,10 +275,12 @@ class Guard:
             return Reason.OBSERVATION_OLD
         if policy.age_ns < -_MAX_LEAD_NS:
             return Reason.STAMP_AHEAD
+        if self.settings.obstacles_required and self._zones.lost(steady_ns, self.settings):
+            return Reason.OBSTACLES_LOST
         return None
 
-    def _bound(self, wanted: Velocity, source: Reason,
-               steady_ns: int) -> tuple[Velocity, Limit]:
+    def _within_limits(self, wanted: Velocity, source: Reason,
+                       steady_ns: int) -> tuple[Velocity, Limit]:
         """Return the velocity within all limits; the most restrictive one scales it."""
         s = self.settings
         factors = [(1.0, Limit.NONE),
@@ -260,9 +291,12 @@ class Guard:
                             Limit.BLIND))
             factors.append((self._certainty(steady_ns), Limit.UNCERTAIN))
         factor, limit = min(factors, key=lambda pair: pair[0])
+        return wanted.scaled(factor), limit
+
+    def _approach(self, wanted: Velocity, steady_ns: int) -> Velocity:
+        """Return what the limits of acceleration let become of ``wanted``."""
         dt_ns = 0 if self._last_ns is None else min(steady_ns - self._last_ns, _MAX_DT_NS)
-        return approach(self._last, wanted.scaled(factor), s.max_acceleration,
-                        max(dt_ns, 0) / 1e9), limit
+        return approach(self._last, wanted, self.settings.max_acceleration, max(dt_ns, 0) / 1e9)
 
     def _told_uncertainty(self, steady_ns: int) -> float | None:
         """Return how unsure the policy says it is; None where it does not, or no more."""

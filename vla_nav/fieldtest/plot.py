@@ -18,7 +18,8 @@ _COLOURS = {
     Reason.POLICY: '#56b4e9', Reason.TELEOP: '#cc79a7', Reason.NO_COMMAND: '#e3e8eb',
     Reason.HELD: '#b8c2c9', Reason.E_STOP: '#000000', Reason.CAMERA_LOST: '#d55e00',
     Reason.OBSERVATION_OLD: '#e69f00', Reason.POLICY_STOPPED: '#f0e442',
-    Reason.NOT_FINITE: '#7b3294', Reason.STAMP_AHEAD: '#009e73'}
+    Reason.NOT_FINITE: '#7b3294', Reason.STAMP_AHEAD: '#009e73',
+    Reason.OBSTACLE: '#0072b2', Reason.OBSTACLES_LOST: '#a6611a'}
 _BY_NAME = {reason.value: colour for reason, colour in _COLOURS.items()}
 _UNKNOWN = '#a33333'
 # More rows than this nobody reads on one page.
