@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from vla_nav.cli.detector_dataset import dataset, lint
+
 app = typer.Typer(no_args_is_help=True, help='Train, export and compare detectors for NPUs.')
+app.command('dataset')(dataset)
+app.command('lint')(lint)
 
 
 @app.callback()

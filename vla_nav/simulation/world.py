@@ -221,7 +221,15 @@ class World:
 
     def render(self) -> NDArray[np.uint8]:
         """Return the robot's camera picture, uint8 [height, width, 3] RGB."""
-        return self._picture('camera', self.width, self.height)
+        return self._renderer('camera', self.width, self.height).render()
+
+    def segmentation(self) -> NDArray[np.int32]:
+        """Return the geom that each pixel of :meth:`render` shows, [height, width]; -1: none."""
+        renderer = self._renderer('camera', self.width, self.height)
+        renderer.enable_segmentation_rendering()
+        shown: NDArray[np.int32] = renderer.render()[..., 0]
+        renderer.disable_segmentation_rendering()
+        return shown
 
     def render_top(self, width: int, height: int) -> NDArray[np.uint8]:
         """Return the room from above, +x up, uint8 [height, width, 3] RGB."""
@@ -234,9 +242,9 @@ class World:
         self.model.cam_pos[camera] = ((x0 + x1) / 2, (y0 + y1) / 2,
                                       _WALL_HEIGHT + extent / math.tan(fovy / 2))
         mujoco.mj_camlight(self.model, self.data)
-        return self._picture('top', width, height)
+        return self._renderer('top', width, height).render()
 
-    def _picture(self, camera: str, width: int, height: int) -> NDArray[np.uint8]:
+    def _renderer(self, camera: str, width: int, height: int) -> mujoco.Renderer:
         if not self._render:
             raise RuntimeError('this world was made with render=False')
         renderer = self._renderers.get((width, height))
@@ -247,7 +255,7 @@ class World:
                 renderer.scene.flags[flag] = 0
             self._renderers[width, height] = renderer
         renderer.update_scene(self.data, camera)
-        return renderer.render()
+        return renderer
 
     def close(self) -> None:
         """Free the GL contexts."""

@@ -1,0 +1,174 @@
+"""Read a data set in ultralytics YOLO format: ``data.yaml``, pictures, label files.
+
+Pictures of a split are a folder, a text file that lists them, or a list of both. The label file
+of ``…/images/a.jpg`` is ``…/labels/a.txt``: lines of a class and either a box (centre, width,
+height) or the corners of a polygon, all as shares of the picture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+DATA_YAML = 'data.yaml'
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+SPLITS = ('train', 'val', 'test')
+_ROUNDING = 1e-5  # label files hold five digits or six
+
+
+class DatasetError(ValueError):
+    """A data set cannot be made or used as asked; the message holds file, value and remedy."""
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Class names by number, and the pictures of each split that the description names."""
+
+    description: Path
+    names: tuple[str, ...]
+    splits: Mapping[str, tuple[Path, ...]]
+
+    def pictures(self, split: str) -> tuple[Path, ...]:
+        """Return the pictures of a split; raise :class:`DatasetError` where there are none."""
+        found = self.splits.get(split, ())
+        if not found:
+            raise DatasetError(f'{self.description}: {split}: there are no pictures; known '
+                               f'splits are {", ".join(self.splits) or "none"}')
+        return found
+
+
+def open_dataset(path: Path) -> Dataset:
+    """Read ``data.yaml``, or the folder that holds it; raise :class:`DatasetError`."""
+    if path.is_dir():
+        found = sorted(path.glob('*.yaml')) + sorted(path.glob('*.yml'))
+        chosen = [file for file in found if file.name == DATA_YAML] or found
+        if len(chosen) != 1:
+            raise DatasetError(
+                f'{path}: holds {"no" if not chosen else "more than one"} .yaml file; give the '
+                f'one that describes the data set, or a folder with a {DATA_YAML}')
+        path = chosen[0]
+    try:
+        content = yaml.safe_load(path.read_text('utf-8'))
+    except FileNotFoundError:
+        raise DatasetError(f'{path}: there is no such file; give a folder with a {DATA_YAML}, as '
+                           '`vla-nav detector dataset --out DIR` writes it') from None
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise DatasetError(f'{path}: cannot be read: {error}') from error
+    if not isinstance(content, dict):
+        raise DatasetError(f'{path}: is no mapping; it must hold train, val and names')
+    names = _names(path, content)
+    root = path.parent / str(content.get('path') or '.')
+    splits = {split: tuple(_pictures(path, split, root, content[split]))
+              for split in SPLITS if content.get(split)}
+    return Dataset(path, names, splits)
+
+
+def label_file(picture: Path) -> Path:
+    """Return where a picture's labels lie: beside the last folder named ``images``."""
+    parts = list(picture.parts)
+    for at in range(len(parts) - 2, -1, -1):
+        if parts[at] == 'images':
+            parts[at] = 'labels'
+            break
+    return Path(*parts).with_suffix('.txt')
+
+
+def read_labels(path: Path, classes: int) -> NDArray[np.float64]:
+    """Return a label file's rows [N, 5]: class, centre x and y, width, height as shares.
+
+    No file is no boxes: the picture shows background. Raises :class:`DatasetError` at the first
+    line that is wrong; ``vla-nav detector lint`` lists all of them.
+    """
+    rows = []
+    for number, line in label_lines(path):
+        row = parse_line(line, classes)
+        if isinstance(row, Wrong):
+            raise DatasetError(f'{path}:{number}: {row.message}; {row.remedy}')
+        rows.append(row)
+    return np.array(rows, np.float64).reshape(-1, 5)
+
+
+def label_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield number and text of the lines that are not blank; none where there is no file."""
+    if not path.is_file():
+        return
+    try:
+        text = path.read_text('utf-8')
+    except (OSError, ValueError) as error:
+        raise DatasetError(f'{path}: cannot be read as text: {error}') from error
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip():
+            yield number, line.strip()
+
+
+@dataclass(frozen=True)
+class Wrong:
+    """What is wrong in one line of a label file."""
+
+    message: str
+    remedy: str
+
+
+def parse_line(line: str, classes: int) -> tuple[float, float, float, float, float] | Wrong:
+    """Return class, centre and size of a line of a label file, or what is wrong with it."""
+    words = line.split()
+    try:
+        values = [float(word) for word in words]
+    except ValueError:
+        return Wrong(f'{line!r:.80} is not made of numbers',
+                     'write "class x y width height", numbers alone')
+    if len(values) != 5 and not (len(values) >= 7 and len(values) % 2):
+        return Wrong(f'has {len(values)} numbers',
+                     'write 5: class, x, y, width, height; or class and a polygon of 3 corners '
+                     'or more')
+    if not np.isfinite(values).all():
+        return Wrong(f'{line!r:.80} holds NaN or infinity', 'label the picture again')
+    if values[0] != int(values[0]) or not 0 <= values[0] < classes:
+        return Wrong(f'class is {words[0]}, names has 0 to {classes - 1}',
+                     'correct the number, or add the class to names')
+    outside = [word for word, value in zip(words[1:], values[1:])
+               if not -_ROUNDING <= value <= 1 + _ROUNDING]
+    if outside:
+        return Wrong(f'{outside[0]} is outside of 0 to 1',
+                     "divide by the picture's width and height")
+    if len(values) == 5:
+        x, y, width, height = values[1:]
+    else:
+        corners = np.array(values[1:]).reshape(-1, 2)
+        (x, y), (width, height) = (corners.max(0) + corners.min(0)) / 2, np.ptp(corners, axis=0)
+    if width <= 0 or height <= 0:
+        return Wrong(f'the box has width {width:g} and height {height:g}', 'remove the line')
+    return values[0], float(x), float(y), float(width), float(height)
+
+
+def _names(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
+    names = content.get('names')
+    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
+        names = [names[number] for number in range(len(names))]
+    if not isinstance(names, list) or not names:
+        raise DatasetError(f'{path}: names is {names!r:.80}; it must list the classes, or number '
+                           'them from 0 on without gaps')
+    if content.get('nc', len(names)) != len(names):
+        raise DatasetError(f'{path}: nc is {content["nc"]}, names lists {len(names)}; remove nc')
+    return tuple(map(str, names))
+
+
+def _pictures(description: Path, split: str, root: Path, given: Any) -> Iterator[Path]:
+    for item in given if isinstance(given, list) else [given]:
+        source = root / str(item)
+        if source.is_dir():
+            yield from sorted(file for file in source.rglob('*')
+                              if file.suffix.lower() in SUFFIXES)
+        elif source.is_file() and source.suffix == '.txt':
+            for _, line in label_lines(source):
+                # As ultralytics reads it: "./" stands for the folder of the list.
+                yield source.parent / line
+        else:
+            raise DatasetError(f'{description}: {split} is {str(item)!r}, and {source} is neither '
+                               'a folder nor a .txt list; correct it or path')
