@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -26,13 +26,16 @@ Target = Literal['onnx', 'torchscript', 'openvino']
 Precision = Literal['fp32', 'fp16', 'bf16', 'int8']
 Part = Literal['full', 'head']
 _BLOCK = 1 << 20
+_Model = TypeVar('_Model', bound=BaseModel)
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
+    """A part of a ``config.json``: constant once read; keys that are not known are an error."""
+
     model_config = ConfigDict(extra='forbid', frozen=True)
 
 
-class ActionSpaceConfig(_Strict):
+class ActionSpaceConfig(Strict):
     """The stored form of :class:`vla_nav.spaces.ActionSpace`, SI limits."""
 
     names: tuple[str, ...]
@@ -44,14 +47,14 @@ class ActionSpaceConfig(_Strict):
         return ActionSpace(self.names, self.low, self.high)
 
 
-class ImageConfig(_Strict):
+class ImageConfig(Strict):
     """The picture that the policy takes, in pixels."""
 
     height: int = Field(ge=8, le=4096)
     width: int = Field(ge=8, le=4096)
 
 
-class BundleFile(_Strict):
+class BundleFile(Strict):
     """A file of the bundle and the SHA-256 of its content, lower-case hexadecimal."""
 
     name: str = Field(pattern=r'^[A-Za-z0-9_][A-Za-z0-9_.-]*$')  # a plain name: no other folder
@@ -63,7 +66,7 @@ class BundleFile(_Strict):
         return cls(name=path.name, sha256=sha256_of(path))
 
 
-class BundleFiles(_Strict):
+class BundleFiles(Strict):
     """The graphs that a robot needs, and the weights that training can resume from.
 
     A policy that knows one task only has ``phrases`` in its config in place of ``instruction``.
@@ -79,20 +82,18 @@ class BundleFiles(_Strict):
     tokens: BundleFile | None = None
 
 
-class FamilyFiles(_Strict):
+class FamilyFiles(Strict):
     """What was trained of a member of the VLA family, and its instruction reader."""
 
     model: BundleFile
     instruction: BundleFile | None = None
 
 
-class Saved(_Strict):
-    """A ``config.json`` of any kind of policy."""
+class Saved(Strict):
+    """A ``config.json`` of any kind of bundle."""
 
     format_version: Literal[1] = FORMAT_VERSION
     name: str = Field(min_length=1)
-    architecture: str = Field(min_length=1)
-    max_observation_age_s: float = Field(gt=0, allow_inf_nan=False)
 
     def save(self, directory: Path) -> Path:
         """Write ``config.json`` into the bundle's directory and return its path."""
@@ -101,7 +102,14 @@ class Saved(_Strict):
         return path
 
 
-class Network(Saved):
+class SavedPolicy(Saved):
+    """A ``config.json`` of any kind of policy."""
+
+    architecture: str = Field(min_length=1)
+    max_observation_age_s: float = Field(gt=0, allow_inf_nan=False)
+
+
+class Network(SavedPolicy):
     """What is common to policies that are one network; times as their names tell."""
 
     action_space: ActionSpaceConfig
@@ -129,7 +137,7 @@ class Network(Saved):
         return self
 
 
-class Export(_Strict):
+class Export(Strict):
     """How an exported graph came to be; ``parity`` is how far it differs from its source.
 
     ``source`` names the bundle and ``source_sha256`` the weights that it was made from; the graph
@@ -170,14 +178,14 @@ class FamilyBundle(Network):
     backbone_sha256: str = Field(pattern=r'^[0-9a-f]{64}$')
 
 
-class Member(_Strict):
+class Member(Strict):
     """A member of an ensemble: a bundle's directory, seen from the ensemble's, and its weight."""
 
     path: str = Field(min_length=1)
     weight: float = Field(ge=0, allow_inf_nan=False)
 
 
-class EnsembleBundle(Saved):
+class EnsembleBundle(SavedPolicy):
     """Several policies that act together by weighted mean."""
 
     architecture: Literal['ensemble']
@@ -193,8 +201,7 @@ class EnsembleBundle(Saved):
 
 
 AnyBundle = BundleConfig | FamilyBundle | EnsembleBundle
-_KINDS: dict[str, type[FamilyBundle] | type[EnsembleBundle]] = {
-    'family': FamilyBundle, 'ensemble': EnsembleBundle}
+_KINDS: dict[str, type[AnyBundle]] = {'family': FamilyBundle, 'ensemble': EnsembleBundle}
 
 
 def load_config(directory: Path) -> BundleConfig:
@@ -208,14 +215,24 @@ def load_config(directory: Path) -> BundleConfig:
 
 def read_bundle(directory: Path) -> AnyBundle:
     """Read and check a bundle's ``config.json``; raise PolicyError naming file, key and value."""
+    data = read_saved(directory, 'policy', 'models/compact')
+    kind: type[AnyBundle] = _KINDS.get(str(data.get('architecture')), BundleConfig)
+    return validated(kind, data, directory)
+
+
+def read_saved(directory: Path, kind: str, example: str) -> dict[str, Any]:
+    """Return what ``config.json`` holds, of a format that is read here; raise PolicyError.
+
+    ``kind`` of bundle and ``example`` of one are for the words of errors.
+    """
     path = directory / CONFIG_NAME
     if not directory.is_dir():
-        raise PolicyError(f'{directory}: no such policy bundle; give the directory that holds '
-                          f'{CONFIG_NAME}, such as models/compact')
+        raise PolicyError(f'{directory}: no such {kind} bundle; give the directory that holds '
+                          f'{CONFIG_NAME}, such as {example}')
     try:
         data = json.loads(path.read_text('utf-8'))
     except FileNotFoundError:
-        raise PolicyError(f'{path}: missing; a policy bundle is a directory with {CONFIG_NAME} '
+        raise PolicyError(f'{path}: missing; a {kind} bundle is a directory with {CONFIG_NAME} '
                           'and its ONNX files') from None
     except (OSError, ValueError) as error:
         raise PolicyError(f'{path}: cannot be read: {error}; copy the bundle again') from error
@@ -224,14 +241,19 @@ def read_bundle(directory: Path) -> AnyBundle:
         raise PolicyError(f'{path}: format_version is {version!r}, this vla_nav reads '
                           f'{FORMAT_VERSION}; export the bundle again or install a vla_nav that '
                           'reads it')
+    return data  # type: ignore[no-any-return]
+
+
+def validated(model: type[_Model], data: dict[str, Any], directory: Path) -> _Model:
+    """Return ``data`` as ``model``; raise PolicyError naming file, key and value."""
     try:
-        return _KINDS.get(data.get('architecture'), BundleConfig).model_validate(data)
+        return model.model_validate(data)
     except ValidationError as error:
         problems = '; '.join(
             f'{".".join(map(str, e["loc"])) or "the whole"} is {e["input"]!r:.80}: {e["msg"]}'
             for e in error.errors())
-        raise PolicyError(f'{path}: {problems}; correct the key or export the bundle '
-                          'again') from None
+        raise PolicyError(f'{directory / CONFIG_NAME}: {problems}; correct the key or export the '
+                          'bundle again') from None
 
 
 def sha256_of(path: Path) -> str:

@@ -1,0 +1,72 @@
+"""A picture of any size in the network's square, and the way back of boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.detection.contracts import DetectorError
+
+# The grey of the margins that YOLO networks are trained with.
+GREY = 114
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where a picture of ``height`` x ``width`` lies in a square of ``size``, all in pixels.
+
+    Shrunk or enlarged to ``rows`` x ``columns`` with its sides' ratio kept, and centred. Sizes are
+    rounded as ultralytics rounds them, so that both networks see the same.
+    """
+
+    height: int
+    width: int
+    size: int
+    rows: int
+    columns: int
+    top: int
+    left: int
+
+    @classmethod
+    def fit(cls, height: int, width: int, size: int) -> Letterbox:
+        """Return the place of a picture; raise DetectorError for an empty one."""
+        if height < 1 or width < 1:
+            raise DetectorError(f'a picture of {width}x{height} pixels is empty: check the camera')
+        scale = min(size / height, size / width)
+        rows, columns = max(round(height * scale), 1), max(round(width * scale), 1)
+        # Of an odd number of grey rows, the bottom gets one more; columns likewise.
+        return cls(height, width, size, rows, columns,
+                   round((size - rows) / 2 - 0.1), round((size - columns) / 2 - 0.1))
+
+    def fill(self, image: NDArray[np.uint8], target: NDArray[np.float32]) -> None:
+        """Write uint8 [height, width, 3] RGB into float32 [3, size, size], 0 to 1.
+
+        What is around the picture is left as it is: see :func:`blank`.
+        """
+        if (self.height, self.width) != (self.rows, self.columns):
+            try:
+                image = cv2.resize(image, (self.columns, self.rows),  # type: ignore[assignment]
+                                   interpolation=cv2.INTER_LINEAR)
+            except cv2.error as error:  # a side beyond 32767 pixels
+                raise DetectorError(f'a picture of {self.width}x{self.height} pixels cannot be '
+                                    f'resized: {error}') from error
+        place = target[:, self.top:self.top + self.rows, self.left:self.left + self.columns]
+        np.divide(image.transpose(2, 0, 1), np.float32(255), out=place)
+
+    def undo(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return boxes [N, 4] of the square (left, top, right, bottom) in the picture's pixels.
+
+        What sticks out of the picture is cut off.
+        """
+        gains = np.float32([self.columns / self.width, self.rows / self.height] * 2)
+        shift = np.float32([self.left, self.top] * 2)
+        limits = np.float32([self.width, self.height] * 2)
+        return np.clip((boxes - shift) / gains, np.float32(0), limits)
+
+
+def blank(size: int) -> NDArray[np.float32]:
+    """Return a grey square float32 [3, size, size], 0 to 1."""
+    return np.full((3, size, size), GREY / 255, np.float32)
