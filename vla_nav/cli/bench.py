@@ -144,6 +144,34 @@ def policy(
 
 
 @app.command()
+def replay(
+    policy: _Policy = 'models/compact',
+    minutes: Annotated[float, typer.Option(min=0.1, help='Length of the recording.')] = 10.0,
+    runs: Annotated[int, typer.Option(min=2, help='Evaluations, to be the same.')] = 3,
+    work: Annotated[Path, typer.Option(metavar='DIR', help='Keeps the recording, 60 MB a '
+                                       'minute.')] = Path('runs/replay'),
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Pace and memory of `evaluate bag` on 1280x720 JPEG pictures, 15 a second.
+
+    Exit status 1 below ten times real time, above 500 MB, or where two runs differ.
+    """
+    from vla_nav.simulation.gl import ensure_gl
+    ensure_gl()  # before anything imports MuJoCo
+    from vla_nav.evaluation.bench_replay import measure
+    result = _measure('replay', lambda progress: measure(policy, minutes, runs, work, progress),
+                      out)
+    if not as_json:
+        table = Table('recording, s', 'pictures', 'x real time', 'peak, MB', 'identical',
+                      title=f'evaluate bag, slowest of {runs} runs')
+        table.add_row(f'{result["bag_seconds"]:.0f}', str(result['pictures']),
+                      f'{result["times_real_time"]:.1f}', f'{result["peak_mb"]:.0f}',
+                      'yes' if result['identical'] else 'NO')
+        _OUT.print(table)
+    _end(result, as_json)
+
+
+@app.command()
 def ablation(
     preset: Annotated[str, typer.Argument(help='A member of the VLA family, or a YAML file.')]
     = 'hybrid_small',

@@ -1,0 +1,129 @@
+"""How fast a long recording is evaluated, in what memory, and whether thrice the same.
+
+The recording is made from the simulator: the planner drives one scene after another, and a
+1280x720 camera sees 15 JPEG pictures a second of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from itertools import count, cycle
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.evaluation import machine
+from vla_nav.language.grammar import phrase
+from vla_nav.recording.robot_bag import RobotBag
+from vla_nav.replay.evaluate import SUMMARY, evaluate_bag
+from vla_nav.replay.settings import ReplaySettings
+from vla_nav.simulation.expert import Expert
+from vla_nav.simulation.judge import Judge
+from vla_nav.simulation.scenario import PLAIN_CELLS, sample
+from vla_nav.simulation.world import World
+from vla_nav.spaces import OMNI_3D
+
+WIDTH, HEIGHT, RATE_HZ = 1280, 720, 15
+BOUNDS = {'times_real_time': 10.0, 'peak_mb': 500.0}
+_START_NS = 1_700_000_000_000_000_000
+# Hundredths of a second between pictures, the simulator's own step: 15 Hz on the average.
+_STEPS = (7, 7, 6)
+_FIRST_SEED = 2_000_000
+_QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 90]
+_PAUSE_NS = 2_000_000_000
+
+
+def measure(policy: str, minutes: float, runs: int, work: Path,
+            progress: Callable[[int, int], None]) -> dict[str, Any]:
+    """Make the bag unless ``work`` holds it, and evaluate it in ``runs`` processes in turn.
+
+    ``progress`` takes how many pictures have been recorded or evaluated, and of how many.
+    """
+    bag, made = work / f'bag_{minutes:g}min', work / f'bag_{minutes:g}min.complete'
+    pictures = round(minutes * 60 * RATE_HZ)
+    total, found = pictures * (runs + 1), []
+    if not made.exists():
+        shutil.rmtree(bag, ignore_errors=True)
+        work.mkdir(parents=True, exist_ok=True)
+        drive_into(bag, pictures, lambda done: progress(done, total))
+        made.touch()
+    for run in range(runs):
+        progress((run + 1) * pictures, total)
+        done = subprocess.run([sys.executable, '-m', __name__, str(bag), policy], check=True,
+                              stdout=subprocess.PIPE, text=True)
+        found.append(json.loads(done.stdout))
+    seconds = found[0]['seconds']
+    slowest = max(run['wall_s'] for run in found)
+    result = {
+        'policy': policy, 'bag_seconds': seconds, 'pictures': found[0]['pictures'],
+        'bag_bytes': sum(file.stat().st_size for file in bag.iterdir()), 'runs': found,
+        'times_real_time': round(seconds / slowest, 2),
+        'peak_mb': max(run['peak_mb'] for run in found),
+        'identical': len({run['figures_sha256'] for run in found}) == 1, 'bounds': BOUNDS,
+        'machine': machine.describe()}
+    return {**result, 'passed': result['identical']
+            and result['times_real_time'] >= BOUNDS['times_real_time']
+            and result['peak_mb'] <= BOUNDS['peak_mb']}
+
+
+def drive_into(path: Path, pictures: int, note: Callable[[int], None]) -> None:
+    """Record a bag of so many pictures; ``note`` is told how many there are."""
+    world, bag = World(WIDTH, HEIGHT), RobotBag(path)
+    stamp_ns, done = _START_NS, 0
+    try:
+        for number in count():
+            scenario = sample(_FIRST_SEED + number, PLAIN_CELLS[number % len(PLAIN_CELLS)])
+            world.load(scenario)
+            judge, expert = Judge(world), Expert(world)
+            bag.instruction(phrase(scenario.intent, np.random.default_rng(number), 'en'),
+                            stamp_ns)
+            for steps in cycle(_STEPS):
+                command = OMNI_3D.clip(expert.act())
+                bag.picture(_jpeg(world.render()), stamp_ns)
+                bag.command(command, stamp_ns)
+                world.advance(command, steps / 100)
+                judge.update(world)
+                stamp_ns, done = stamp_ns + steps * 10**7, done + 1
+                note(done)
+                if done == pictures:
+                    return
+                if judge.done:
+                    break
+            stamp_ns += _PAUSE_NS  # somebody carries the robot to the next scene
+    finally:
+        bag.close()
+        world.close()
+
+
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode('.jpg', image[..., ::-1], _QUALITY)[1].tobytes()
+
+
+def main(bag: str, policy: str) -> None:
+    """Evaluate in this process; print its time, its memory, and a hash of all figures."""
+    cv2.setNumThreads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.monotonic()
+        evaluate_bag(Path(bag), ReplaySettings(policy), Path(folder), 'predictions')
+        wall_s = time.monotonic() - began
+        summary = json.loads((Path(folder) / SUMMARY).read_text('utf-8'))
+    del summary['latency_ms']  # all that may vary
+    print(json.dumps({
+        'wall_s': round(wall_s, 3), 'peak_mb': round(machine.memory_mb(), 1),
+        'seconds': summary['seconds'], 'pictures': summary['pictures']['evaluated'],
+        'figures_sha256': hashlib.sha256(
+            json.dumps(summary, sort_keys=True).encode()).hexdigest()}))
+
+
+if __name__ == '__main__':
+    main(*sys.argv[1:])
