@@ -80,7 +80,8 @@ def _claim(out: Path, settings: Settings) -> None:
                  and not (key in SPLITS and plan[key] > there.get(key, 0))]
         if other:
             raise DatasetError(
-                f'{path}: {", ".join(other)}, which is not what is asked for now; give another --out, or remove that folder')
+                f'{path}: {", ".join(other)}, which is not what is asked for now; give '
+                'another --out, or remove that folder')
     elif (out / 'images').exists():
         raise DatasetError(f'{out}: holds pictures, but no {PLAN_NAME}; give another --out')
     for kind in ('images', 'labels'):
