@@ -1,4 +1,4 @@
-"""The recording that a long evaluation is timed on is one of a driving robot, and two runs agree."""
+"""The recording that a long evaluation is timed on is of a driving robot, and two runs agree."""
 
 from __future__ import annotations
 

@@ -172,6 +172,32 @@ def replay(
 
 
 @app.command()
+def crew(
+    policy: _Policy = 'models/compact',
+    suite: Annotated[str, typer.Option(help='standard, or a .yaml file of yours.')] = 'standard',
+    episodes: Annotated[int, typer.Option(min=1, help='Of each row of the suite.')] = 2,
+    rounds: Annotated[int, typer.Option(min=1, help='The best of which counts.')] = 3,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """How much faster two processes drive a suite than one.
+
+    Exit status 1 below 1.8 times, or where they do not drive the same.
+    """
+    from vla_nav.simulation.gl import ensure_gl
+    ensure_gl()  # before anything imports MuJoCo
+    from vla_nav.evaluation.bench_crew import measure
+    result = _measure('crew', lambda progress: measure(suite, policy, episodes, (1, 2),
+                                                       rounds, progress), out)
+    if not as_json:
+        table = Table('processes', 'episodes a minute', 'times one',
+                      title=f'suite {result["suite"]}')
+        for size, rate in result['episodes_per_minute'].items():
+            table.add_row(str(size), f'{rate:.1f}', f'{result["speedup"][size]:.2f}')
+        _OUT.print(table)
+    _end(result, as_json)
+
+
+@app.command()
 def ablation(
     preset: Annotated[str, typer.Argument(help='A member of the VLA family, or a YAML file.')]
     = 'hybrid_small',

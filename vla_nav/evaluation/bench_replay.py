@@ -90,7 +90,7 @@ def drive_into(path: Path, pictures: int, note: Callable[[int], None]) -> None:
             for steps in cycle(_STEPS):
                 command = OMNI_3D.clip(expert.act())
                 bag.picture(_jpeg(world.render()), stamp_ns)
-                bag.command(command, stamp_ns)
+                bag.command(command.tolist(), stamp_ns)
                 world.advance(command, steps / 100)
                 judge.update(world)
                 stamp_ns, done = stamp_ns + steps * 10**7, done + 1

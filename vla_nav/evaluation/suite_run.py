@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,7 +32,7 @@ def run(suite: Suite, hashes: Mapping[str, str], ledger: Ledger, crew: Crew,
     wanted = _wanted(suite, list(hashes), episodes)
     keys = missing(suite, hashes, ledger, episodes)
     failures = []
-    for number, found in _drive(crew, [wanted[key] for key in keys], hashes):
+    for number, found in drive(crew, [wanted[key] for key in keys], hashes):
         policy, row, _ = keys[number]
         if isinstance(found, GivenUp):
             failures.append(f'{policy}, {row}, seed {wanted[keys[number]][2]}: {found}')
@@ -73,7 +73,7 @@ def recheck(suite: Suite, hashes: Mapping[str, str], ledger: Ledger, crew: Crew,
     foreign = [key for key in wanted if ledger.lines[key].machine != machine.kind()]
     sample = foreign[::max(1, len(foreign) // _RECHECKED)][:_RECHECKED]
     differing = 0
-    for number, found in _drive(crew, [wanted[key] for key in sample], hashes):
+    for number, found in drive(crew, [wanted[key] for key in sample], hashes):
         if isinstance(found, GivenUp):
             raise found
         differing += found[0] != ledger.lines[sample[number]].record
@@ -92,8 +92,10 @@ def _wanted(suite: Suite, policies: list[str], episodes: int | None
             for index, seed, cell in settings.jobs()}
 
 
-def _drive(crew: Crew, jobs: Sequence[tuple[Settings, int, int, str]],
-           hashes: Mapping[str, str]) -> Any:
+def drive(crew: Crew, jobs: Sequence[tuple[Settings, int, int, str]],
+          hashes: Mapping[str, str]
+          ) -> Iterator[tuple[int, tuple[EpisodeRecord, str] | GivenUp]]:
+    """Yield the index of each of ``jobs``, its record, and what kind of machine drove it."""
     statistics = drive_statistics() if any(
         settings.policy in OPEN_LOOP for settings, *_ in jobs) else None
     return finish(crew, _episode, [
