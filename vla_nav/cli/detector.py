@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import typer
 
+from vla_nav.cli.detector_compare import compare
 from vla_nav.cli.detector_dataset import dataset, lint
 
 app = typer.Typer(no_args_is_help=True, help='Train, export and compare detectors for NPUs.')
 app.command('dataset')(dataset)
 app.command('lint')(lint)
+app.command('compare')(compare)
 
 
 @app.callback()

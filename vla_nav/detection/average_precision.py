@@ -151,7 +151,8 @@ class _Table:
         self._scores = scores[order]
         self._correct = np.concatenate([one.correct for one in parts])[order]
         self._classes = np.concatenate([one.classes for one in parts])[order]
-        self._pictures = np.repeat(np.arange(len(parts)), [len(one.scores) for one in parts])[order]
+        counts = [len(one.scores) for one in parts]
+        self._pictures = np.repeat(np.arange(len(parts)), counts)[order]
         self.present = np.array([np.bincount(one.present, minlength=classes) for one in parts])
 
     def of(self, number: int) -> tuple[NDArray[np.bool_], NDArray[np.float32], NDArray[np.int64]]:

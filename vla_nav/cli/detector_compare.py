@@ -1,0 +1,81 @@
+"""``vla-nav detector compare``: several detectors in one table, and which of them to take."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+_OUT, _ERR = Console(), Console(stderr=True)
+
+
+def compare(
+    models: Annotated[list[Path], typer.Option(help='Detector bundles, as in --models A B C.')],
+    data: Annotated[Path, typer.Option(help='A data set in YOLO format: its folder or data.yaml.')],
+    more: Annotated[list[Path] | None, typer.Argument(metavar='[DIR]...', help='More bundles.')
+                    ] = None,
+    split: Annotated[str, typer.Option(help='train, val or test; test where there is one, else '
+                                       'val.')] = '',
+    targets: Annotated[str, typer.Option(help='NPUs, whose figures `vla-nav detector compile` '
+                                         'has put into the bundles; "" for none.')] =
+    'ethos-u55-256,ethos-u65-512,ethos-u85-512,ethos-n78',
+    out: Annotated[Path, typer.Option(help='Folder for compare.json, compare.md and index.html; '
+                                      'what is measured there is not measured again.')] =
+    Path('runs/detectors'),
+    threads: Annotated[int, typer.Option(min=1, help='Of the network.')] = os.cpu_count() or 1,
+    rounds: Annotated[int, typer.Option(min=1, help='Frames a latency stands on.')] = 100,
+    as_json: Annotated[bool, typer.Option('--json', help='Print JSON for programs.')] = False,
+) -> None:
+    """Measure detectors on the same pictures and machine, and recommend some of them."""
+    from vla_nav.detection.compare import compare as compare_models
+    from vla_nav.detection.compare_page import write_pages
+    from vla_nav.detection.dataset.yolo import open_dataset
+    try:
+        chosen = split or ('test' if 'test' in open_dataset(data).splits else 'val')
+        out.mkdir(parents=True, exist_ok=True)
+        summary = compare_models(
+            [*models, *(more or [])], data, chosen, [name for name in targets.split(',') if name],
+            out, threads, rounds, time.perf_counter_ns, _bar)
+        write_pages(out, summary)
+    except (ValueError, RuntimeError, OSError) as error:
+        _ERR.print(f'error: {error}', style='red', markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    # Last, since a folder with it counts as complete.
+    text = json.dumps(summary, indent=2, ensure_ascii=False)
+    (out / 'compare.json').write_text(text + '\n', 'utf-8')
+    if as_json:
+        print(text)
+    else:
+        _show(summary, out)
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    table = Table('model', 'mAP50', '95 %', 'mAP50-95', 'recall', 'network ms')
+    for name, model in summary['models'].items():
+        found = model['accuracy'][model['deployed']]
+        low, high = found['interval']
+        table.add_row(name, f'{found["map50"] or 0:.3f}', f'{low:.3f} to {high:.3f}',
+                      f'{found["map50_95"] or 0:.3f}', f'{found["recall"] or 0:.3f}',
+                      f'{model["latency_ms"][model["deployed"]]["network"]["p50"]:.2f}')
+    _OUT.print(table)
+    for target, choice in summary['recommendations'].items():
+        _OUT.print(f'{target}: ' + ', '.join(f'{kind} {name or "none"}'
+                                             for kind, name in choice.items()), highlight=False)
+    _OUT.print(f'Page with all figures: {out / "index.html"}', highlight=False)
+
+
+@contextmanager
+def _bar(title: str, total: int) -> Iterator[Callable[[], None]]:
+    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+                  console=_ERR, transient=True) as progress:
+        bar = progress.add_task('', total=total)
+        yield lambda: progress.advance(bar)
