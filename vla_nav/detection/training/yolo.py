@@ -12,10 +12,11 @@ from vla_nav.detection import torchvision_stand_in
 
 
 @contextmanager
-def ultralytics() -> Iterator[Any]:
-    """Give the library for work within this context: ``with ultralytics() as library: ...``.
+def ultralytics(part: str = '') -> Iterator[Any]:
+    """Give the library, or a module of it, for work within this context.
 
-    ImportError where it is not installed.
+    ``with ultralytics('nn.tasks') as tasks: tasks.DetectionModel(...)``. ImportError where it is
+    not installed.
     """
     os.environ |= {'YOLO_OFFLINE': 'True', 'YOLO_AUTOINSTALL': 'False'}
     os.environ.setdefault('YOLO_VERBOSE', 'False')
@@ -23,4 +24,4 @@ def ultralytics() -> Iterator[Any]:
         library = importlib.import_module('ultralytics')
         if library.settings['sync']:
             library.settings.update({'sync': False})
-        yield library
+        yield importlib.import_module(f'ultralytics.{part}') if part else library
