@@ -36,7 +36,7 @@ def _modules_of_the_robot() -> list[str]:
     language = [_PACKAGE / 'language' / f'{name}.py'
                 for name in ('intent', 'grammar', 'tokenizer', 'slots', 'reader')]
     nodes = [_PACKAGE / 'nodes' / f'{name}.py'
-             for name in ('policy_node', 'guard_node', 'camera_node')]
+             for name in ('policy_node', 'guard_node', 'camera_node', 'detector_node')]
     files = [*_sources('spaces', 'contracts', 'observations', 'runtimes', 'control'), *language]
     if importlib.util.find_spec('rclpy'):
         files += nodes

@@ -12,8 +12,8 @@ def by_name(nodes):
 
 def test_arguments_of_the_robot_are_the_promised_ones():
     assert [argument.name for argument in ARGUMENTS['robot']] == [
-        'namespace', 'params_file', 'use_sim_time', 'policy', 'instruction', 'image_topic',
-        'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run', 'speed_cap',
+        'namespace', 'params_file', 'use_sim_time', 'policy', 'detector', 'instruction',
+        'image_topic', 'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run', 'speed_cap',
         'model_delay', 'record', 'use_respawn', 'log_level', 'rviz']
 
 
@@ -23,6 +23,16 @@ def test_arguments_of_the_robot_are_the_promised_ones():
 def test_each_graph_has_its_nodes(kind, names):
     assert set(by_name(graph(kind, {}))) == names
     assert set(defaults(kind)) == {argument.name for argument in ARGUMENTS[kind]}
+
+
+def test_a_detector_comes_where_a_bundle_is_given(tmp_path):
+    nodes = by_name(graph('robot', {'detector': str(tmp_path), 'image_topic': '/front/image',
+                                    'image_transport': 'compressed'}))
+    detector = nodes['detector']
+    assert detector.executable == 'detector_node'
+    assert detector.parameters['bundle'] == str(tmp_path)
+    assert detector.parameters['image_transport'] == 'compressed'
+    assert dict(detector.remappings)['camera/camera_info'] == '/front/camera_info'
 
 
 def test_a_recorder_comes_where_a_directory_is_given(tmp_path):
@@ -116,7 +126,8 @@ def test_text_parameters_stay_text(value):
 def test_the_parameter_files_match_any_namespace_and_name_known_nodes():
     for name in ('robot.yaml', 'sim.yaml'):
         content = yaml.safe_load((share_directory() / 'config' / name).read_text())
-        assert set(content) <= {f'/**/{n}' for n in ('guard', 'policy', 'sim', 'camera')}
+        assert set(content) <= {f'/**/{n}' for n in (
+            'guard', 'policy', 'detector', 'sim', 'camera')}
 
 
 def test_a_bundle_is_found_by_path_or_left_for_the_policy_to_refuse(tmp_path):

@@ -18,7 +18,7 @@ from rclpy.qos import (
     ReliabilityPolicy,
     qos_check_compatible,
 )
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
@@ -33,9 +33,10 @@ from vla_nav.simulation.choice import choose_scene
 from vla_nav.simulation.world import CAMERA_X_M
 
 _TYPES = {'RobotModel': String, 'MarkerArray': MarkerArray, 'Path': Path, 'Odometry': Odometry,
-          'Image': Image}
+          'Image': Image, 'PointCloud2': PointCloud2}
 _SHOWN = {'Robot model', 'Guard zones and state', 'Predicted path of the chunk',
-          'Odometry trail', 'Odometry', 'Camera with overlay', 'Camera'}
+          'Odometry trail', 'Odometry', 'Camera with overlay', 'Camera',
+          'Stop and slow-down zones', 'Obstacles'}
 _POLICIES = {'Reliable': ReliabilityPolicy.RELIABLE, 'Best Effort': ReliabilityPolicy.BEST_EFFORT,
              'Volatile': DurabilityPolicy.VOLATILE,
              'Transient Local': DurabilityPolicy.TRANSIENT_LOCAL}

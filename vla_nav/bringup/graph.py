@@ -49,6 +49,7 @@ _COMMON = (
     Argument('params_file', '', "ROS parameter file; the package's own by default"),
     Argument('use_sim_time', 'false', 'Follow /clock instead of the system clock', _SWITCH),
     Argument('policy', 'models/compact', "Policy bundle: a directory, or a shipped bundle's name"),
+    Argument('detector', '', "Detector bundle, as for policy; empty runs none"),
     Argument('instruction', '', 'Instruction from the start on, also after a respawn'),
     Argument('image_topic', 'camera/image_raw', 'Camera topic; camera_info is its sibling'),
     Argument('image_transport', '', 'How pictures travel to the policy',
@@ -116,6 +117,8 @@ def graph(kind: str, given: Mapping[str, str],
     nodes = [make.guard()]
     if values.get('driver') != 'expert':
         nodes.append(make.policy())
+    if values['detector']:
+        nodes.append(make.detector())
     if kind == 'sim':
         nodes.append(make.sim())
     if kind == 'camera':
@@ -172,6 +175,11 @@ class _Maker:
                           instruction_file=self._instruction_file or None,
                           image_transport=self._transport(),
                           model_delay=self._number('model_delay'))
+
+    def detector(self) -> NodeSpec:
+        return self._node('detector', self._images(),
+                          bundle=find_bundle(self._values['detector']),
+                          image_transport=self._transport())
 
     def sim(self) -> NodeSpec:
         return self._node('sim', self._cmd_vel() + self._images(),

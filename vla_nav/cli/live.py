@@ -46,8 +46,9 @@ class Display:
         if said != self._said:
             self._said = said
             task, guard, policy = said
+            seen = f'  detector: {state.detector}' if state.detector else ''
             self._console.print(f'{elapsed_s:6.1f} s  task {task or "-"}  guard {guard or "-"}  '
-                                f'policy: {policy or "-"}', markup=False, highlight=False)
+                                f'policy: {policy or "-"}{seen}', markup=False, highlight=False)
 
 
 def _table(state: RunState, instruction: str, elapsed_s: float) -> RenderableType:
@@ -62,6 +63,7 @@ def _table(state: RunState, instruction: str, elapsed_s: float) -> RenderableTyp
                       f'{_ms(state, "observation_age_ms")}')),
         ('latency', Text(f'picture to cmd_vel p50 {_ms(state, "picture_to_cmd_vel_p50_ms")}  '
                          f'p99 {_ms(state, "picture_to_cmd_vel_p99_ms")}')),
+        *([('detector', Text(state.detector))] if state.detector else []),
         ('driven', Text(f'{state.driven_m:.1f} m in {elapsed_s:.0f} s')),
     ]
     table = Table.grid(padding=(0, 2))

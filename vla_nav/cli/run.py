@@ -62,6 +62,8 @@ def run(
     policy: Annotated[str, typer.Option(
         help="Policy bundle; or 'expert', the simulator's own planner. Left out: models/tub for a "
         'donkeycar tub, else models/compact.')] = '',
+    detector: Annotated[str, typer.Option(
+        help='Detector bundle, whose obstacles the guard keeps away from; empty runs none.')] = '',
     source: Annotated[str, typer.Option(
         help="Camera index, video, folder of pictures or donkeycar tub, in the simulator's "
         'place.')] = '',
@@ -83,7 +85,8 @@ def run(
             plan = _plan_source(source, instruction, policy or _made_for(source), speed_cap)
         else:
             plan = _plan_simulation(instruction, scenario, seed, policy or _COMPACT, speed_cap)
-        plan = replace(plan, arguments={**plan.arguments, 'model_delay': model_delay})
+        plan = replace(plan, arguments={**plan.arguments, 'model_delay': model_delay,
+                                        'detector': detector})
         summary, folder = _Drive(plan, RunFolder(out, datetime.now()), duration,
                                  _console.is_terminal and not headless).run()
     except ValueError as error:
@@ -267,6 +270,8 @@ class _Drive:
                 ('picture_to_cmd_vel_p99', 'guard', 'picture_to_cmd_vel_p99_ms'),
                 ('inference_p50', 'policy', 'inference_p50_ms'),
                 ('inference_p99', 'policy', 'inference_p99_ms'),
+                ('detector_p50', 'detector', 'look_p50_ms'),
+                ('detector_p99', 'detector', 'look_p99_ms'),
             ) if key in state.nodes.get(node, {})},
             'restarts': self._supervisor.restarts, 'messages': dict(state.messages),
             'nodes': state.nodes, 'video_frames': frames,
@@ -283,6 +288,11 @@ def _tell(summary: Mapping[str, Any], folder: RunFolder) -> None:
     else:
         _console.print(f'ended: {summary["ending"]}, {summary["cmd_vel"]["moving"]} of '
                        f'{summary["cmd_vel"]["messages"]} commands moved')
+    if 'detector' in summary['nodes']:
+        seen = summary['nodes']['detector']
+        _console.print(f'detector: {seen.get("detector_hz", "-")} Hz, p50 '
+                       f'{seen.get("look_p50_ms", "-")} ms, {seen["message"]}', markup=False,
+                       highlight=False)
     _console.print(f'{folder.path}/  summary.json  run.mp4  bag/  logs/', markup=False,
                    highlight=False)
 

@@ -157,6 +157,7 @@ class Guard:
         self._teleop: _Held | None = None
         self._uncertainty: tuple[float, int] | None = None  # and when it was heard
         self._zones = Zones()
+        self.asked = ZERO  # what the source of the last decision wanted, within the limits
         self._last = ZERO
         self._last_ns: int | None = None
 
@@ -228,8 +229,10 @@ class Guard:
         """Return what to send now."""
         reason, wanted = self._choose(steady_ns)
         velocity, limit = ZERO, Limit.NONE
+        self.asked = ZERO
         if wanted is not None:
             wanted, limit = self._within_limits(wanted, reason, steady_ns)
+            self.asked = wanted
             left = self._zones.judge(wanted, self._last, self.settings.max_acceleration,
                                      steady_ns, self.settings)
             if left.stop:

@@ -17,6 +17,7 @@ from vla_nav.control.diagnostics import OnChange
 from vla_nav.monitoring.boxes import boxes_of
 from vla_nav.monitoring.camera_view import camera_mount, is_calibrated, path_points
 from vla_nav.monitoring.trail import Trail
+from vla_nav.observations.clouds import points_of
 from vla_nav.observations.messages import frame_from_message, odometry_of, stamp_of, velocity_of
 from vla_nav.spaces import AXES
 
@@ -46,7 +47,8 @@ class Entities:
             'camera/image_raw': self._picture, 'camera/image_raw/compressed': self._picture,
             'camera/camera_info': self._camera, 'robot_description': self._description,
             'odom': self._odometry, 'policy/action_chunk': self._chunk,
-            'detections': self._detections, '/diagnostics': self._diagnostics,
+            'detections': self._detections, 'obstacles': self._obstacles,
+            '/diagnostics': self._diagnostics,
             **{topic: self._command(name) for topic, name in COMMANDS.items()},
             **{topic: self._state(name) for topic, name in STATES.items()},
         }
@@ -93,6 +95,11 @@ class Entities:
         yield f'{CAMERA}/boxes', rr.Boxes2D(
             array=np.array([box[:4] for box in boxes], np.float32).reshape(-1, 4),
             array_format=rr.Box2DFormat.XYXY, labels=[box.label for box in boxes])
+
+    def _obstacles(self, message: Any, now_ns: int) -> Iterator[Entity]:
+        points = points_of(message)
+        yield f'{BASE}/obstacles', rr.Points3D(
+            np.column_stack([points, np.zeros(len(points))]), radii=0.03, colors=(230, 40, 40))
 
     # -- motion --------------------------------------------------------------------------
 

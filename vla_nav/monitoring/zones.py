@@ -11,7 +11,7 @@ from vla_nav.control.guard import Reason
 from vla_nav.spaces import OMNI_3D
 
 _POINTS = 8
-_GREEN, _AMBER, _RED, _GREY = (
+_GREEN, AMBER, RED, _GREY = (
     (0.1, 0.8, 0.3), (0.95, 0.75, 0.1), (0.9, 0.15, 0.15), (0.5, 0.5, 0.55))
 
 
@@ -29,5 +29,5 @@ def colour(guard: str) -> tuple[float, float, float]:
     """Return red, green, blue in [0, 1] of ``guard/state``: drives, is limited, waits, stops."""
     reason, _, limit = guard.partition(', ')
     if reason in (Reason.POLICY.value, Reason.TELEOP.value):
-        return _AMBER if limit else _GREEN
-    return _GREY if reason in (Reason.NO_COMMAND.value, Reason.HELD.value) else _RED
+        return AMBER if limit else _GREEN
+    return _GREY if reason in (Reason.NO_COMMAND.value, Reason.HELD.value) else RED

@@ -8,9 +8,10 @@ from geometry_msgs.msg import Twist, TwistStamped
 from pydantic import Field
 from rclpy.duration import Duration
 from rclpy.node import Node
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
+from visualization_msgs.msg import MarkerArray
 
 from vla_nav.bringup.shared_memory import avoid_shared_memory
 from vla_nav.control.diagnostics import Latency, OnChange, Rate
@@ -28,7 +29,11 @@ from vla_nav.nodes.running import (
     steady_ns,
     steady_timer,
 )
+from vla_nav.nodes.visual_markers import zone_markers
+from vla_nav.observations.clouds import points_of
 
+# How often zones are drawn, while somebody looks.
+_DRAWN_S = 0.1
 _FAREWELL = Duration(seconds=0.5)
 
 
@@ -37,7 +42,8 @@ class GuardParameters(GuardSettings):
 
     stamped_cmd_vel: bool = Field(False, description='Publish cmd_vel as TwistStamped instead of '
                                   'Twist.', json_schema_extra={'read_only': True})
-    base_frame: str = Field('base_link', description='Frame of a stamped cmd_vel.',
+    base_frame: str = Field('base_link', description='Frame of a stamped cmd_vel, and of the '
+                            'obstacles.',
                             json_schema_extra={'read_only': True})
     rate: float = Field(50.0, ge=20.0, le=200.0, description='Hz at which cmd_vel is sent at '
                         'least.', json_schema_extra={'read_only': True})
@@ -61,21 +67,26 @@ class GuardNode(Node):
         self._period_ns = round(1e9 / settings.rate)
         self._changed = OnChange()
         self._policy_rate, self._camera_rate = Rate(), Rate()
+        self._obstacle_rate = Rate()
         self._age, self._latency = Latency(), Latency()
         self._stamp_ns = 0
+        self._bad_cloud = ''
 
         stamped = settings.stamped_cmd_vel
         self._cmd_vel = self.create_publisher(TwistStamped if stamped else Twist, 'cmd_vel',
                                               COMMAND)
         self._state = self.create_publisher(String, '~/state', LATCHED)
+        self._zones = self.create_publisher(MarkerArray, '~/zones', COMMAND)
         self.create_subscription(TwistStamped, 'cmd_vel_policy', self._on_policy, COMMAND)
         self.create_subscription(Float32, 'policy_uncertainty', self._on_uncertainty, COMMAND)
         self.create_subscription(Twist, 'cmd_vel_teleop', self._on_teleop, COMMAND)
         self.create_subscription(CameraInfo, 'camera/camera_info', self._on_camera, SENSOR)
+        self.create_subscription(PointCloud2, 'obstacles', self._on_obstacles, SENSOR)
         self.create_subscription(Bool, 'e_stop', self._on_e_stop, 10)
         self.create_service(Trigger, '~/release', self._on_release)
         self._send()
         steady_timer(self, self._period_ns / 1e9, self._on_timer)
+        steady_timer(self, _DRAWN_S, self._draw)
         Reporter(self, self._report)
 
     def goodbye(self) -> None:
@@ -104,6 +115,22 @@ class GuardNode(Node):
     def _on_uncertainty(self, message: Float32) -> None:
         # The command that belongs to it follows at once, and with it the decision.
         self._guard.take_uncertainty(message.data, steady_ns())
+
+    def _on_obstacles(self, message: PointCloud2) -> None:
+        frame, wanted = message.header.frame_id, self._config.value.base_frame
+        if frame != wanted:
+            self._bad_cloud = (f'obstacles are in the frame "{frame}", not in "{wanted}": set the '
+                               'same base_frame everywhere')
+            return
+        try:
+            points = points_of(message)
+        except ValueError as error:
+            self._bad_cloud = f'obstacles: {error}'
+            return
+        self._bad_cloud = ''
+        steady = steady_ns()
+        self._guard.take_obstacles(points, stamp_to_ns(message.header.stamp), now_ns(self), steady)
+        self._obstacle_rate.tick(steady)
 
     def _on_teleop(self, message: Twist) -> None:
         self._guard.take_teleop(_velocity(message), steady_ns())
@@ -136,6 +163,16 @@ class GuardNode(Node):
         if self._changed.changed(self._decision.why):
             self._state.publish(String(data=self._decision.why))
 
+    def _draw(self) -> None:
+        if not self._zones.get_subscription_count():
+            return
+        guard, steady = self._guard, steady_ns()
+        # Those of where it would go, also while it is stopped.
+        velocity = self._decision.intended if any(self._decision.intended) else guard.asked
+        settings = self._config.value
+        self._zones.publish(zone_markers(settings.base_frame, velocity, guard.obstacles(steady),
+                                         settings))
+
     def _publish(self, velocity: Velocity) -> None:
         settings = self._config.value
         message = TwistStamped() if settings.stamped_cmd_vel else Twist()
@@ -159,6 +196,8 @@ class GuardNode(Node):
             level, message = WARN, (
                 f'stands: uncertainty_limit is {settings.uncertainty_limit}, and nothing comes on '
                 'policy_uncertainty; only ensembles tell theirs: run one, or set it to 0')
+        elif self._bad_cloud:
+            level, message = WARN, f'{message}; {self._bad_cloud}'
         message += ', dry run' if settings.dry_run else ''
         return Report(level, message, {
             'limit': decision.limit.value or 'none',
@@ -169,6 +208,9 @@ class GuardNode(Node):
             'observation_age_ms': _ms(self._guard.observation_age_ns(steady)),
             'camera_hz': _round(self._camera_rate.per_second(steady)),
             'policy_hz': _round(self._policy_rate.per_second(steady)),
+            'obstacles_hz': _round(self._obstacle_rate.per_second(steady)),
+            'obstacles_age_ms': _ms(self._guard.obstacles_age_ns(steady)),
+            'obstacles': len(self._guard.obstacles(steady)),
             **{f'picture_to_cmd_vel_{k}_ms': v for k, v in self._latency.milliseconds().items()},
             **{f'actuation_age_{k}_ms': v for k, v in self._age.milliseconds().items()},
         })

@@ -14,7 +14,7 @@ from nav_msgs.msg import Path as PathMessage
 from pydantic import BaseModel, ConfigDict, Field
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import String
 
 from vla_nav.control.diagnostics import OnChange
@@ -113,7 +113,7 @@ def _streams(settings: MonitorParameters) -> dict[str, Any]:
         **({'camera/image_raw/compressed': CompressedImage} if compressed
            else {'camera/image_raw': Image}),
         **({'detections': Detection2DArray} if Detection2DArray else {}),
-        'odom': Odometry, 'policy/action_chunk': PathMessage, 'cmd_vel_policy': TwistStamped,
+        'obstacles': PointCloud2, 'odom': Odometry, 'policy/action_chunk': PathMessage, 'cmd_vel_policy': TwistStamped,
         'cmd_vel_teleop': Twist, 'cmd_vel': TwistStamped if settings.stamped_cmd_vel else Twist,
     }
 

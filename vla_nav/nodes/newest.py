@@ -30,6 +30,11 @@ class Newest:
         self._arrived_ns = 0
         self._subscription = node.create_subscription(kind, topic, self._receive, qos, raw=True)
 
+    @property
+    def topic(self) -> str:
+        """Return the full name of the topic."""
+        return str(self._subscription.topic_name)
+
     def close(self) -> None:
         """End the subscription."""
         self._node.destroy_subscription(self._subscription)

@@ -18,10 +18,13 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, CompressedImage
+from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from std_msgs.msg import String
 
+from vla_nav.monitoring.boxes import boxes_of
+from vla_nav.nodes.newest import Detection2DArray
 from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR, now_ns
+from vla_nav.observations.clouds import points_of
 from vla_nav.recording.bag import Bag
 from vla_nav.recording.run_state import RunState
 
@@ -99,6 +102,9 @@ def _topics(image_topic: str, cmd_vel_topic: str, stamped: bool) -> tuple[_Topic
         _Topic('policy/task_state', String, LATCHED, _take_task),
         _Topic('policy/active_instruction', String, LATCHED, _take_instruction),
         _Topic('policy/action_chunk', Path, COMMAND),
+        _Topic('obstacles', PointCloud2, SENSOR, _take_obstacles),
+        *((_Topic('detections', Detection2DArray, SENSOR, _take_detections),)
+          if Detection2DArray else ()),
         _Topic('guard/state', String, LATCHED, _take_guard),
         _Topic('sim/scenario', String, LATCHED, _take_scene),
         _Topic('sim/ground_truth', String, EVENTS, _take_truth),
@@ -132,6 +138,14 @@ def _take_task(state: RunState, message: String) -> None:
 def _take_instruction(state: RunState, message: String) -> None:
     # The policy forgets it on arrival; what the robot did stays worth showing.
     state.instruction = message.data or state.instruction
+
+
+def _take_obstacles(state: RunState, message: PointCloud2) -> None:
+    state.obstacles = [(x, y) for x, y in points_of(message).tolist()]
+
+
+def _take_detections(state: RunState, message: Any) -> None:
+    state.boxes = boxes_of(message)
 
 
 def _take_guard(state: RunState, message: String) -> None:

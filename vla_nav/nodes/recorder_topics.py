@@ -12,7 +12,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, PointCloud2
 from std_msgs.msg import Bool, String
 
 from vla_nav.nodes.running import now_ns
@@ -36,6 +36,7 @@ class RecorderTopics:
         for kind, topic in ((TwistStamped if stamped_cmd_vel else Twist, 'cmd_vel'),
                             (TwistStamped, 'cmd_vel_policy'), (Twist, 'cmd_vel_teleop'),
                             (Odometry, 'odom'), (String, _INSTRUCTION), (Bool, 'e_stop'),
+                            (PointCloud2, 'obstacles'),
                             (DiagnosticArray, '/diagnostics')):
             self._listen(kind, topic)
         for topic in ('guard/state', 'policy/task_state', _ACTIVE):

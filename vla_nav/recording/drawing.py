@@ -8,13 +8,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_nav.monitoring.overlay import overlay
 from vla_nav.recording.run_state import RunState, Velocity
 
 WIDTH, HEIGHT = 800, 432
 _CAMERA_WIDTH, _PICTURE_HEIGHT = 512, 384
 _SIDE_WIDTH = WIDTH - _CAMERA_WIDTH
 _WHITE, _GREY, _DARK = (240, 240, 240), (150, 150, 150), (24, 26, 30)
-_PATH, _ROBOT = (255, 170, 0), (0, 200, 255)
+_PATH, _ROBOT, _OBSTACLE = (255, 170, 0), (0, 200, 255), (230, 40, 40)
 _ROBOT_RADIUS_M = 0.2
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -23,7 +24,10 @@ def draw(state: RunState, instruction: str, robot: str) -> NDArray[np.uint8]:
     """Return uint8 [HEIGHT, WIDTH, 3] RGB of the newest state; ``robot`` names the video."""
     canvas = np.full((HEIGHT, WIDTH, 3), _DARK, np.uint8)
     if state.camera:
-        _paste(canvas[:_PICTURE_HEIGHT, :_CAMERA_WIDTH], _decode(state.camera))
+        picture = _decode(state.camera)
+        if state.boxes:
+            picture = overlay(picture, (), state.boxes, '')
+        _paste(canvas[:_PICTURE_HEIGHT, :_CAMERA_WIDTH], picture)
     side = canvas[:_PICTURE_HEIGHT, _CAMERA_WIDTH:]
     if state.top and state.scene:
         top = _decode(state.top)
@@ -37,6 +41,9 @@ def draw(state: RunState, instruction: str, robot: str) -> NDArray[np.uint8]:
     _text(canvas, (8, _PICTURE_HEIGHT + 18), shown[:90], _WHITE)
     _text(canvas, (8, _PICTURE_HEIGHT + 38), f'{robot}   {state.task_state}   {state.guard}   '
           f'{vx:+.2f} {vy:+.2f} m/s {wz:+.2f} rad/s', _GREY)
+    if state.detector:
+        _text(canvas, (_CAMERA_WIDTH + 8, _PICTURE_HEIGHT + 18),
+              f'detector {state.detector}'[:40], _GREY)
     return canvas
 
 
@@ -72,6 +79,10 @@ def _draw_path(top: NDArray[np.uint8], state: RunState) -> None:
                      y + 1.6 * _ROBOT_RADIUS_M * math.sin(yaw))
         cv2.circle(top, pixel(x, y), radius, _ROBOT, 2, cv2.LINE_AA)
         cv2.line(top, pixel(x, y), nose, _ROBOT, 2, cv2.LINE_AA)
+        c, s = math.cos(yaw), math.sin(yaw)
+        for ahead, left in state.obstacles:
+            at = pixel(x + c * ahead - s * left, y + s * ahead + c * left)
+            cv2.circle(top, at, 2, _OBSTACLE, -1, cv2.LINE_AA)
 
 
 def _draw_velocity(area: NDArray[np.uint8], velocity: Velocity) -> None:

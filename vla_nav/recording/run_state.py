@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from vla_nav.monitoring.boxes import Box
+
 Velocity = tuple[float, float, float]
 
 
@@ -15,7 +17,8 @@ class RunState:
     """The newest of everything, and what has to be counted.
 
     ``camera`` and ``top`` hold encoded pictures; ``path`` the robot's (x, y, yaw) in the world
-    frame; ``nodes`` each node's newest diagnostics.
+    frame; ``nodes`` each node's newest diagnostics; ``boxes`` what the detector sees in the
+    camera's picture, ``obstacles`` where that is in the base frame.
     """
 
     task_state: str = ''
@@ -29,6 +32,8 @@ class RunState:
     path: list[Velocity] = field(default_factory=list)
     outcome: dict[str, Any] | None = None
     nodes: dict[str, dict[str, str]] = field(default_factory=dict)
+    boxes: list[Box] = field(default_factory=list)
+    obstacles: list[tuple[float, float]] = field(default_factory=list)
     messages: Counter[str] = field(default_factory=Counter)
     commands: int = 0
     moving_commands: int = 0
@@ -44,6 +49,17 @@ class RunState:
         self.velocity = velocity
         self.commands += 1
         self.moving_commands += any(velocity)
+
+    @property
+    def detector(self) -> str:
+        """Return the detector's figures in a line; '' where none runs."""
+        if 'detector' not in self.nodes:
+            return ''
+        if self.figure('detector', 'level') != 'ok':
+            return self.figure('detector', 'message')
+        return (f'{self.figure("detector", "detector_hz")} Hz  '
+                f'{self.figure("detector", "boxes")} boxes  '
+                f'{self.figure("detector", "look_p50_ms") or "-"} ms')
 
     def take_pose(self, pose: Velocity) -> None:
         """Append a pose to the path, if the robot has moved or turned visibly."""

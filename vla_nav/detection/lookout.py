@@ -1,0 +1,92 @@
+"""From a picture to the obstacles around a robot: detector, ground, memory, in that order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.detection.contracts import Detections, Detector, DetectorSpec
+from vla_nav.detection.free_ground import FreeGround
+from vla_nav.detection.ground import Ground
+from vla_nav.detection.letterbox import Letterbox
+from vla_nav.detection.obstacle_memory import ObstacleMemory
+from vla_nav.observations.decode import compressed_size
+from vla_nav.observations.messages import frame_from_message
+
+Pose = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What was seen: boxes in pixels of the full picture, and the points around the robot.
+
+    ``obstacles`` [N, 2] are in m in the base frame when the picture was taken; None where
+    nobody knows how the camera looks.
+    """
+
+    detections: Detections
+    obstacles: NDArray[np.float64] | None
+
+
+class Lookout:
+    """One detector on one robot, with what it remembers between pictures."""
+
+    def __init__(self, detector: Detector) -> None:
+        """Remember nothing yet."""
+        self._detector = detector
+        self._free, self._memory = FreeGround(), ObstacleMemory()
+
+    @property
+    def spec(self) -> DetectorSpec:
+        """Return what the detector is."""
+        return self._detector.spec
+
+    def clear(self) -> None:
+        """Forget everything, for a robot that was put elsewhere."""
+        self._free.clear()
+        self._memory.clear()
+
+    def look(self, picture: NDArray[np.uint8], size: tuple[int, int], ground: Ground | None,
+             pose: Pose | None, stamp_ns: int) -> Sighting:
+        """Look at uint8 [H, W, 3] RGB, which is the picture of ``size`` (height, width) reduced.
+
+        ``ground`` is for the full picture; ``pose`` is (x, y, yaw) by odometry, without which
+        nothing is remembered. Raises DetectorError.
+        """
+        found = _enlarged(self._detector.detect(picture), size, picture.shape)
+        if ground is None:
+            return Sighting(found, None)
+        feet = ground.place(found.boxes)
+        if pose is None:
+            self.clear()
+            return Sighting(found, feet.points)
+        feet = self._free.sift(feet, found.boxes, ground, pose, stamp_ns)
+        return Sighting(found, self._memory.update(feet, ground, pose, stamp_ns))
+
+
+def decode_for(message: Any, image_size: int, decoder: str = 'numpy'
+               ) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """Decode an Image or CompressedImage; return it, and the height and width of the full one.
+
+    A JPEG is decoded at the smallest size at which a detector of ``image_size`` loses nothing.
+    Raises ValueError where the picture does not decode.
+    """
+    if not hasattr(message, 'format'):
+        return frame_from_message(message, decoder).image, (message.height, message.width)
+    height, width = compressed_size(bytes(message.data))
+    wanted = Letterbox.fit(height, width, image_size)
+    return frame_from_message(message, decoder, wanted.rows, wanted.columns).image, (height, width)
+
+
+def _enlarged(found: Detections, size: tuple[int, int], shape: tuple[int, ...]) -> Detections:
+    """Return boxes of a picture of ``shape`` in pixels of the full one."""
+    if tuple(shape[:2]) == tuple(size):
+        return found
+    height, width = size
+    # A reduced JPEG's sides are rounded up: its pixels are squares of 2, 4 or 8.
+    factor = np.float32(round(max(size) / max(shape[:2])))
+    boxes = np.minimum(found.boxes * factor, np.float32([width, height] * 2))
+    return replace(found, boxes=boxes)
