@@ -20,7 +20,7 @@ _OUT, _ERR = Console(), Console(stderr=True)
 
 def compare(
     models: Annotated[list[Path], typer.Option(help='Detector bundles, as in --models A B C.')],
-    data: Annotated[Path, typer.Option(help='A data set in YOLO format: its folder or data.yaml.')],
+    data: Annotated[Path, typer.Option(help='A YOLO-format data set: its folder or data.yaml.')],
     more: Annotated[list[Path] | None, typer.Argument(metavar='[DIR]...', help='More bundles.')
                     ] = None,
     split: Annotated[str, typer.Option(help='train, val or test; test where there is one, else '

@@ -1,4 +1,4 @@
-"""Compare detector bundles on one data set: measured by what drives, gone on with if broken off."""
+"""Compare detector bundles on one data set, measured by what drives; what is done is kept."""
 
 from __future__ import annotations
 

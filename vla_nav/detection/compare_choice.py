@@ -52,7 +52,7 @@ def time_ms(model: Mapping[str, Any], target: str) -> float | None:
 def runs_wholly(model: Mapping[str, Any], target: str) -> bool:
     """Tell whether no operator falls back to the CPU; on the CPU none can."""
     found = model['npu'].get(target)
-    return target == CPU or bool(found) and found['operators_on_npu'] == found['operators']
+    return target == CPU or (bool(found) and found['operators_on_npu'] == found['operators'])
 
 
 def _figures(model: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -144,7 +144,8 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     """Return a picture file of any kind as uint8 [H, W, 3] RGB; raise DetectorError."""
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
-        raise DetectorError(f'{path}: is no picture that OpenCV reads; run `vla-nav detector lint`')
+        raise DetectorError(f'{path}: is no picture that OpenCV reads; run '
+                            '`vla-nav detector lint`')
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -25,7 +25,8 @@ _TEMPLATE = HEAD + FIGURES + """
 <h1>{{ title }}</h1>
 {% for line in intro %}<p class="dim">{{ line }}</p>{% endfor %}
 {% for section in sections %}<h2>{{ section.title }}</h2>
-<div class="scroll"><table><tr>{% for name in section.columns %}<th>{{ name }}</th>{% endfor %}</tr>
+<div class="scroll"><table>
+<tr>{% for name in section.columns %}<th>{{ name }}</th>{% endfor %}</tr>
 {% for row in section.rows %}<tr>{% for cell in row %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table></div>
 {% for line in section.notes %}<p class="dim">{{ line }}</p>{% endfor %}
@@ -85,11 +86,11 @@ def _sections(summary: Mapping[str, Any]) -> list[Section]:
 def _recommended(summary: Mapping[str, Any]) -> Section:
     rows = [[target, *(choice[kind] or 'none' for kind in ('safest', 'balanced', 'fastest'))]
             for target, choice in summary['recommendations'].items()]
-    # A paragraph of Markdown each: the rule reads the same on both pages.
-    rule = [part.replace('\n', ' ').strip() for block in summary['rule'].split('\n\n')
-            for part in block.replace('\n- ', '\n\n- ').split('\n\n')]
+    # A paragraph each, without marks: the rule reads the same on both pages.
+    rule = [' '.join(part.replace('**', '').split())
+            for part in summary['rule'].replace('\n- ', '\n\n- ').split('\n\n')]
     return Section('Recommendation', ('target', 'safest', 'balanced', 'fastest'), rows,
-                   [part.replace('**', '') for part in rule], 'trade_off.png')
+                   rule, 'trade_off.png')
 
 
 def _accuracy(models: Mapping[str, Mapping[str, Any]]) -> Section:
