@@ -121,6 +121,27 @@ def forward(
         raise typer.Exit(1)
 
 
+@app.command()
+def sample(
+    preset: Annotated[str, typer.Argument(help='A preset with published backbones.')],
+    out: Annotated[Path, typer.Option(metavar='DIR', help='New folder of the bundle; its '
+                                      'backbones lie there too.')],
+    overrides: _Overrides = None,
+    layers: Annotated[int, typer.Option(min=1, help='Layers of each tower.')] = 6,
+) -> None:
+    """Write a member of full width and few layers, with random weights, to try exports on."""
+    from vla_nav.cli.train import shipped_reader
+    from vla_nav.policies.sample import write_sample
+    if out.exists():
+        raise _problem(f'{out} exists already; choose another --out, or remove it')
+    try:
+        config = write_sample(preset, overrides or [], layers, shipped_reader(), out)
+    except ConfigError as error:
+        raise _problem(str(error)) from error
+    Console().print(f'{out}: {config.name}, {layers} layers a tower, random weights',
+                    markup=False, soft_wrap=True)
+
+
 def _peak_gib(device: str) -> float:
     if device.startswith('cuda'):
         import torch
