@@ -13,8 +13,8 @@ def by_name(nodes):
 def test_arguments_of_the_robot_are_the_promised_ones():
     assert [argument.name for argument in ARGUMENTS['robot']] == [
         'namespace', 'params_file', 'use_sim_time', 'policy', 'detector', 'instruction',
-        'image_topic', 'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run', 'speed_cap',
-        'model_delay', 'record', 'use_respawn', 'log_level', 'rviz']
+        'image_topic', 'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run',
+        'speed_cap', 'model_delay', 'record', 'use_respawn', 'log_level', 'rviz']
 
 
 @pytest.mark.parametrize(('kind', 'names'), [

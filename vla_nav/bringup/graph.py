@@ -49,7 +49,7 @@ _COMMON = (
     Argument('params_file', '', "ROS parameter file; the package's own by default"),
     Argument('use_sim_time', 'false', 'Follow /clock instead of the system clock', _SWITCH),
     Argument('policy', 'models/compact', "Policy bundle: a directory, or a shipped bundle's name"),
-    Argument('detector', '', "Detector bundle, as for policy; empty runs none"),
+    Argument('detector', '', 'Detector bundle, as for policy; empty runs none'),
     Argument('instruction', '', 'Instruction from the start on, also after a respawn'),
     Argument('image_topic', 'camera/image_raw', 'Camera topic; camera_info is its sibling'),
     Argument('image_transport', '', 'How pictures travel to the policy',

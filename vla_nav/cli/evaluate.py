@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from vla_nav.cli import bag, delay, paired, tub
+from vla_nav.cli import bag, delay, guard_trials, paired, tub
 from vla_nav.cli.suite import check_options, run_suite, show_suite
 from vla_nav.contracts import PolicyError
 from vla_nav.evaluation.records import EpisodeRecord
@@ -24,6 +24,7 @@ from vla_nav.simulation.gl import NoGl, ensure_gl
 app = typer.Typer(no_args_is_help=True, help='Measure a policy, or a trivial baseline.')
 app.command('tub')(tub.evaluate)
 app.command('delay')(delay.delay)
+app.command('guard-trials')(guard_trials.guard_trials)
 app.command('paired')(paired.paired)
 app.command('bag')(bag.evaluate)
 _OUT, _ERR = Console(), Console(stderr=True)
@@ -92,6 +93,9 @@ def closed_loop(
     only_distractor: Annotated[bool, typer.Option(
         '--only-distractor', help="Only scenes in which another object shares the goal's kind "
                                   'or colour.')] = False,
+    detector: Annotated[str, typer.Option(
+        help='A detector bundle whose obstacles the guard keeps away from; truth: the '
+             "simulator's own boxes.")] = '',
     over_dds: Annotated[bool, typer.Option(
         '--over-dds', help='Through the real graph, in real time.')] = False,
     workers: Annotated[int, typer.Option(min=1, help='Processes; the result does not depend on '
@@ -136,7 +140,7 @@ def closed_loop(
             FAMILIES if families == 'all' else _words(families), _words(cells), only_distractor)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    settings = loop.Settings(policy, episodes, first_seed, condition)
+    settings = loop.Settings(policy, episodes, first_seed, condition, detector=detector)
     try:
         if over_dds:
             from vla_nav.evaluation.over_dds import run_over_dds as run

@@ -15,7 +15,7 @@ from vla_nav.evaluation.disturbances import Disturbances
 from vla_nav.evaluation.drivers import drive_statistics, make_driver, needs_camera
 from vla_nav.evaluation.metrics import rms_jerk
 from vla_nav.evaluation.records import EpisodeRecord
-from vla_nav.evaluation.rollout import STEP_S, Border, Trace, drive
+from vla_nav.evaluation.rollout import STEP_S, Border, Trace, Watcher, drive
 from vla_nav.simulation.judge import Judge, Outcome
 from vla_nav.simulation.layout import Scenario
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED, SCENARIO_VERSION
@@ -29,6 +29,7 @@ class Settings:
     """One closed-loop measurement: who drives, what is varied, how many episodes from where.
 
     ``delay_ms`` is how long the model thinks about a picture, the robot driving on meanwhile.
+    ``detector`` is a detector bundle, or truth: the guard keeps away from what it sees.
     """
 
     policy: str
@@ -37,12 +38,14 @@ class Settings:
     condition: Condition = field(default_factory=Condition)
     delay_ms: int = 0
     disturbances: Disturbances = field(default_factory=Disturbances)
+    detector: str = ''
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as a summary prints them; equal ones give equal results."""
         return {'policy': self.policy, 'episodes': self.episodes, 'first_seed': self.first_seed,
                 'scenario_version': SCENARIO_VERSION, **self.condition.to_dict(),
                 **({'delay_ms': self.delay_ms} if self.delay_ms else {}),
+                **({'detector': self.detector} if self.detector else {}),
                 **({'disturbances': found} if (found := self.disturbances.changed()) else {})}
 
     def jobs(self) -> list[Job]:
@@ -53,11 +56,12 @@ class Settings:
 
 def attempt(world: World, policy: Policy, task: Task, see: bool = True,
             keep_frames: bool = False, delay_ns: int = 0, border: Border | None = None,
-            ) -> tuple[Trace, Outcome]:
+            watcher: Watcher | None = None) -> tuple[Trace, Outcome]:
     """Let a policy try a task as :func:`rollout.drive` does; return its way and how it ended."""
     world.load(task.scenario)
     judge = Judge(world)
-    trace = drive(world, judge, policy, task.instruction, see, keep_frames, delay_ns, border)
+    trace = drive(world, judge, policy, task.instruction, see, keep_frames, delay_ns, border,
+                  watcher)
     return trace, judge.outcome()
 
 
@@ -73,9 +77,10 @@ class Driver:
         condition = settings.condition
         self.settings = settings
         self._see = needs_camera(settings.policy, condition.image)
-        self._world = World(render=self._see or show)
+        self._world = World(render=self._see or show or bool(settings.detector))
         self._policy = make_driver(settings.policy, self._world, statistics, condition.text,
                                    condition.image)
+        self._watch = _watch(settings.detector, self._world)
 
     def serves(self, settings: Settings) -> bool:
         """Tell whether its policy is the one that ``settings`` ask for."""
@@ -92,7 +97,8 @@ class Driver:
         task = make_task(draw(condition, seed, cell), condition, index)
         scenario = task.scenario
         trace, end = attempt(self._world, self._policy, task, self._see, keep_frames,
-                             settings.delay_ms * 1_000_000, settings.disturbances.border(seed))
+                             settings.delay_ms * 1_000_000, settings.disturbances.border(seed),
+                             self._watch)
         reached = '' if end.reached is None else name_of(scenario, end.reached)
         record = EpisodeRecord(
             index=index, seed=seed, cell=cell, family=scenario.family, language=task.language,
@@ -110,8 +116,16 @@ class Driver:
         self._world.close()
 
 
-def _who(settings: Settings) -> tuple[str, bool, str]:
-    return settings.policy, settings.condition.text == 'blind', settings.condition.image
+def _who(settings: Settings) -> tuple[str, bool, str, str]:
+    return (settings.policy, settings.condition.text == 'blind', settings.condition.image,
+            settings.detector)
+
+
+def _watch(detector: str, world: World) -> Watcher | None:
+    if not detector:
+        return None
+    from vla_nav.evaluation.watching import make_watch
+    return make_watch(detector, world)
 
 
 def run(settings: Settings, workers: int = 1,

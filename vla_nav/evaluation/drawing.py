@@ -57,7 +57,7 @@ def top_view(scenario: Scenario, poses: NDArray[np.float64], title: str,
     axes = figure.subplots()
     for block in scenario.blocks:
         if block.role != 'wall':
-            _draw_block(axes, block)
+            draw_block(axes, block)
     for index, thing in enumerate(scenario.objects):
         if index == scenario.goal_index:
             axes.add_patch(Circle((thing.x, thing.y), GOAL_RADIUS_M, fill=False, ls='--',
@@ -93,7 +93,8 @@ def filmstrip(frames: Sequence[NDArray[np.uint8]], times_s: Sequence[float]) -> 
     return to_png(figure, _DPI)
 
 
-def _draw_block(axes: Axes, block: Block) -> None:
+def draw_block(axes: Axes, block: Block) -> None:
+    """Draw a box from above."""
     corners = [(sx * block.half_x, sy * block.half_y)
                for sx, sy in ((1, 1), (-1, 1), (-1, -1), (1, -1))]
     turned = [rotate(x, y, block.yaw) for x, y in corners]

@@ -35,15 +35,22 @@ def bundle_hash(policy: str) -> str:
     """
     if policy in BASELINES:
         return ''
-    bundle = Path(find_bundle(policy))
-    read_bundle(bundle)
-    return hashlib.sha256((bundle / CONFIG_NAME).read_bytes()).hexdigest()
+    read_bundle(Path(find_bundle(policy)))
+    return _config_hash(policy)
+
+
+def _config_hash(bundle: str) -> str:
+    """Return '' for what is no bundle, such as the simulator's truth."""
+    config = Path(find_bundle(bundle)) / CONFIG_NAME
+    return hashlib.sha256(config.read_bytes()).hexdigest() if config.is_file() else ''
 
 
 def summary_of(settings: Settings, records: Sequence[EpisodeRecord]) -> dict[str, Any]:
     """Return what ``summary.json`` holds."""
     return {**summarise(records), 'scenario_version': SCENARIO_VERSION,
-            'bundle_sha256': bundle_hash(settings.policy), 'settings': settings.to_dict()}
+            'bundle_sha256': bundle_hash(settings.policy),
+            **({'detector_sha256': _config_hash(settings.detector)} if settings.detector else {}),
+            'settings': settings.to_dict()}
 
 
 def write(out: Path, settings: Settings, records: Sequence[EpisodeRecord],

@@ -31,6 +31,8 @@ def run_over_dds(settings: Settings, workers: int = 1,
     if (condition.text, condition.image) != ('true', 'true') or (
             settings.policy in BASELINES and settings.policy != 'expert'):
         raise ValueError('--over-dds drives a bundle or the expert, with true text and images')
+    if settings.detector:
+        raise ValueError('--over-dds drives without --detector')
     from vla_nav.nodes.episode_client import EpisodeClient
     records = []
     with tempfile.TemporaryDirectory() as logs, \

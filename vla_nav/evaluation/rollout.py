@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from vla_nav.contracts import ActionChunk, Frame, Policy, PolicyError
 from vla_nav.control.guard import Guard, GuardSettings
@@ -52,6 +53,13 @@ class Trace:
             self.frames.append(frame.image)
         elif self.frames:
             self.frames.append(self.frames[-1])
+
+
+class Watcher(Protocol):
+    """What looks out for obstacles."""
+
+    def obstacles(self, image: NDArray[np.uint8], now_ns: int) -> ArrayLike | None:
+        """Return the points [N, 2] in the base frame in a picture; None where it got lost."""
 
 
 class Border:
@@ -133,6 +141,10 @@ class Robot:
             self._thought = now_ns + self._delay_ns, self._policy.act(frame)
         return done
 
+    def avoid(self, points: ArrayLike, now_ns: int) -> None:
+        """Give the guard the obstacles [N, 2] (base frame) in the picture of now."""
+        self._guard.take_obstacles(points, now_ns, now_ns, now_ns)
+
     def trouble(self, now_ns: int) -> str:
         """Return why the policy stands for cause at the end, '' where it does not."""
         state, why = self._task.state(now_ns)
@@ -142,11 +154,13 @@ class Robot:
 
 
 def drive(world: World, judge: Judge, policy: Policy, instruction: str = '', see: bool = True,
-          keep_frames: bool = False, delay_ns: int = 0, border: Border | None = None) -> Trace:
+          keep_frames: bool = False, delay_ns: int = 0, border: Border | None = None,
+          watcher: Watcher | None = None) -> Trace:
     """Drive a loaded world until the judge has seen enough.
 
     ``see=False`` spares the rendering for drivers that do not look; ``delay_ns`` is how long the
-    model takes for a picture; ``border`` may disturb what the robot sees and does.
+    model takes for a picture; ``border`` may disturb what the robot sees and does; the guard
+    keeps away from what ``watcher`` finds in each picture.
     """
     border = border or Border()
     border.enter(world)
@@ -154,7 +168,10 @@ def drive(world: World, judge: Judge, policy: Policy, instruction: str = '', see
     trace.note(world)
     while not judge.done:
         wanted = keep_frames or (see and (border.remembers or robot.looks(now_ns)))
-        frame = border.see(world.render() if wanted else _UNSEEN, now_ns)
+        picture = world.render() if wanted or watcher else _UNSEEN
+        frame = border.see(picture, now_ns)
+        if watcher and (points := watcher.obstacles(picture, now_ns)) is not None:
+            robot.avoid(points, now_ns)
         if keep_frames:
             trace.keep(frame)
         command = robot.take(frame, now_ns)

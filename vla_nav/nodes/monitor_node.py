@@ -113,7 +113,8 @@ def _streams(settings: MonitorParameters) -> dict[str, Any]:
         **({'camera/image_raw/compressed': CompressedImage} if compressed
            else {'camera/image_raw': Image}),
         **({'detections': Detection2DArray} if Detection2DArray else {}),
-        'obstacles': PointCloud2, 'odom': Odometry, 'policy/action_chunk': PathMessage, 'cmd_vel_policy': TwistStamped,
+        'obstacles': PointCloud2, 'odom': Odometry, 'policy/action_chunk': PathMessage,
+        'cmd_vel_policy': TwistStamped,
         'cmd_vel_teleop': Twist, 'cmd_vel': TwistStamped if settings.stamped_cmd_vel else Twist,
     }
 
