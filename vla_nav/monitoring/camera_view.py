@@ -41,7 +41,7 @@ def fixed_joints(urdf: str) -> Iterator[tuple[str, str, NDArray[np.float64]]]:
             xyz, rpy = (np.reshape([float(word) for word in values.get(name, '0 0 0').split()], 3)
                         for name in ('xyz', 'rpy'))
             pose = np.eye(4)
-            pose[:3, :3], pose[:3, 3] = _rotation(*rpy), xyz
+            pose[:3, :3], pose[:3, 3] = rotation(*rpy), xyz
             if parent is None or child is None:
                 raise ValueError('a joint without parent or child')
             yield parent.attrib['link'], child.attrib['link'], pose
@@ -74,7 +74,8 @@ def path_points(path: Any) -> NDArray[np.float32]:
     return np.array([(0.0, 0.0, 0.0), *ahead], np.float32)
 
 
-def _rotation(roll: float, pitch: float, yaw: float) -> NDArray[np.float64]:
+def rotation(roll: float, pitch: float, yaw: float) -> NDArray[np.float64]:
+    """Return the matrix [3, 3] of a URDF's angles: about x, then y, then z, fixed axes."""
     (sr, sp, sy), (cr, cp, cy) = np.sin((roll, pitch, yaw)), np.cos((roll, pitch, yaw))
     return np.array([[cy * cp, cy * sp * sr - sy * cr, cy * sp * cr + sy * sr],
                      [sy * cp, sy * sp * sr + cy * cr, sy * sp * cr - cy * sr],
