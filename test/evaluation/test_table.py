@@ -14,9 +14,13 @@ from bundles import write_bundle
 
 from vla_nav.cli import results as command
 from vla_nav.cli.evaluate import app as evaluate_app
-from vla_nav.evaluation import table
+from vla_nav.cli.main import build
+from vla_nav.evaluation import readers, results_page
 from vla_nav.evaluation.metrics import wilson_interval
-from vla_nav.evaluation.table import FIRST_SEED, MEASUREMENTS, ROWS, Figure
+from vla_nav.evaluation.must import MEASUREMENTS, SECTIONS
+from vla_nav.evaluation.table import FIRST_SEED, Figure
+
+ROWS = [row for section in SECTIONS for row in section.rows]
 
 
 def summary(failed=(), n=200, **changes):
@@ -34,9 +38,17 @@ def test_the_issues_main_rows_have_enough_episodes():
     episodes = {m.key: m.episodes for m in MEASUREMENTS}
     assert min(episodes[key] for key in ('seen', 'layouts', 'appearance')) >= 400
     small = [key for key, n in episodes.items() if 0 < n < 100]
-    assert small == ['dds', 'offline']
+    assert small == ['dds', 'offline', 'int8_offline']  # the last two count pictures
     assert len({m.key for m in MEASUREMENTS}) == len(MEASUREMENTS)
     assert {key for row in ROWS for key in row.sources} <= set(episodes)
+
+
+@pytest.mark.parametrize('measurement', [m for m in MEASUREMENTS if not m.kept], ids=str)
+def test_every_command_is_one(measurement):
+    words = [*shlex.split(measurement.line('models/none'))[1:], '--no-such-option']
+    answer = typer.testing.CliRunner().invoke(build(words), words)
+    assert answer.exit_code == 2
+    assert 'no-such-option' in answer.output and answer.output.count('--') < 4, answer.output
 
 
 @pytest.mark.parametrize('measurement', [m for m in MEASUREMENTS
@@ -57,11 +69,11 @@ def test_bounds_from_both_sides():
 
 def test_paired_rows_compare_the_same_seeds():
     taken = {'seen': summary(failed=range(150, 160)), 'phrasings': summary(failed=range(5), n=100)}
-    figure = table.lost('phrasings', 'seen')(taken)
+    figure = readers.lost('phrasings', 'seen')(taken)
     assert (figure.value, figure.n) == (pytest.approx(0.05), 100)
     assert figure.low < 0.05 < figure.high
     taken = {'english': summary(failed=range(4), n=100), 'korean': summary(n=100)}
-    figure = table.apart('korean', 'english')(taken)
+    figure = readers.apart('korean', 'english')(taken)
     assert figure.value == pytest.approx(0.04) and figure.low < 0.04 < figure.high
 
 
@@ -72,7 +84,7 @@ def test_the_page_says_what_is_met_and_what_is_missing():
                  name: {'joint': {'mae': value}} for name, value in (
                      ('policy', 0.02), ('constant mean', 0.1), ('constant median', 0.08),
                      ('step-index', 0.07), ('text-blind', 0.05), ('image-blind', 0.04))}}}
-    page = table.markdown(taken, 'models/compact', quick=False)
+    page = results_page.markdown(taken, 'models/compact', quick=False)
     lines = page.splitlines()
     seen = next(line for line in lines if line.startswith('| success, seen layouts'))
     assert '| 0.900 |' in seen and '**no**' in seen and seen.endswith('| 1 |')
@@ -81,8 +93,63 @@ def test_the_page_says_what_is_met_and_what_is_missing():
     assert '| 0.250 |' in next(line for line in lines if 'best constant' in line)
     assert 'not measured' in next(line for line in lines if 'hidden goal' in line)
     assert '1. `vla-nav evaluate closed-loop --policy models/compact --episodes 480' in page
-    measured = {row['title'] for row in table.rows(taken)}
+    measured = {row['title'] for row in results_page.rows(taken)}
     assert 'SPL' in measured and 'success, hidden goal' not in measured
+
+
+def test_what_is_read_from_benchmarks_exports_and_studies():
+    seen = summary(n=1000)
+    member = {'of_constant_mean': 0.4, 'success': 0.7, 'below': {'a': True, 'b': True}}
+    taken = {
+        'runtimes': {'steps': 300, 'subjects': {
+            'compact · onnx': {'runtime': 'onnx', 'total_ms': {'p50': 2.0},
+                               'network_ms': {'p50': 0.5}, 'faster_than_eager': 4.0},
+            'compact · compile': {'runtime': 'compile', 'faster_than_eager': None}}},
+        'int8': {'bytes': {'policy.onnx': 800_000}},
+        'drives': seen, 'int8_drives': summary(failed=range(10), n=1000),
+        'delay': {'episodes': 400, 'delays': [{'delay_ms': 0, 'relative': 1.0},
+                                              {'delay_ms': 400, 'relative': 0.95}]},
+        'study': {'members': {'one': member, 'ensemble': {},
+                              'two': {**member, 'of_constant_mean': 0.6, 'success': 0.9}},
+                  'ensemble': {'weights': [0.7, 0.25, 0.05], 'test_episodes': 60,
+                               'ensemble_minus_best': {'value': -0.01, 'low': -0.02,
+                                                       'high': 0.0}}},
+        'crew': {'episodes': 76, 'speedup': {'1': 1.0, '2': 1.9}},
+    }
+    found = {row['title']: row for row in results_page.rows(taken)}
+    values = {title: row['value'] for title, row in found.items()}
+    assert values['1280×720 JPEG to velocities without ROS, p50, ms'] == 2.0
+    assert values['fastest runtime against eager PyTorch, times'] == 4.0
+    assert values['int8: size, MB'] == 0.8
+    lost = found['int8: success lost, same scenes, upper 95 % bound']
+    assert 0.01 < lost['value'] == lost['high'] < 0.02 and lost['low'] < 0.01 and lost['met']
+    assert values['success with a model that takes 400 ms, relative to none'] == 0.95
+    assert values['two processes against one on the standard suite, times'] == 1.9
+    worst = found['small forms: MAE over that of the constant mean, worst of three']
+    assert worst['value'] == 0.6 and not worst['met']
+    assert values['ensemble: members with a weight of at least 0.2'] == 2
+    assert found["ensemble: MAE minus its best member's, test drives"]['met']
+
+
+def test_what_drives_an_export_waits_for_it(tmp_path, monkeypatch):
+    export = next(m for m in MEASUREMENTS if m.key == 'int8')
+    drives = next(m for m in MEASUREMENTS if m.key == 'int8_drives')
+    bundle, folder = write_bundle(tmp_path / 'bundle'), tmp_path / 'results'
+    assert command._take(drives, str(bundle), folder, False, True) is None
+
+    def run(words, **_):
+        if 'export' in words:
+            out = folder / 'int8' / 'bundle'
+            assert not out.exists() and words[words.index('--out') + 1] == str(out)
+            write_bundle(out)
+        else:
+            assert words[words.index('--policy') + 1] == str(folder / 'int8' / 'bundle')
+        return SimpleNamespace(stdout='{}', returncode=0)
+    monkeypatch.setattr(subprocess, 'run', run)
+    assert command._take(export, str(bundle), folder, False, True) == {}
+    assert command._take(drives, str(bundle), folder, False, True) == {}
+    write_bundle(bundle, actions=(0.1, 0.0, 0.0))
+    assert command._take(export, str(bundle), folder, False, True) == {}, 'it was in the way'
 
 
 def test_measurements_are_kept_for_the_same_command_and_bundle(tmp_path, monkeypatch):

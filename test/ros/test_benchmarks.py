@@ -38,6 +38,12 @@ def test_the_robot_stops_after_every_kind_of_failure_and_stays(bundle):
     assert all(0 < row['silence_in_slowest_s'] <= row['max_s'] for row in result['faults'])
 
 
+def test_a_start_is_timed_from_the_process_to_its_first_command(bundle):
+    result = bench('start', '--policy', str(bundle), '--starts', '1')
+    assert 0 < result['start_s']['p50'] == result['start_s']['max'] == result['each_s'][0]
+    assert result['peak_mb'] > 20
+
+
 def test_a_policy_that_is_not_there_is_one_clear_error():
     done = subprocess.run([sys.executable, '-m', 'vla_nav.cli.main', 'bench', 'safety',
                            '--policy', '/nowhere'], capture_output=True, text=True, timeout=60)

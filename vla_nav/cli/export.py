@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,6 +30,7 @@ def export(
     drives: Annotated[int, typer.Option(min=0, help='Simulated drives to validate on.')] = 4,
     episodes: Annotated[int, typer.Option(min=0, help='Episodes that source and export drive '
                                           'in closed loop.')] = 4,
+    as_json: Annotated[bool, typer.Option('--json', help='Print JSON for programs.')] = False,
 ) -> None:
     """Export a policy; an export that is not equal to its source is not kept.
 
@@ -47,4 +49,8 @@ def export(
         _ERR.print(f'error: {error}', style='red', markup=False, highlight=False)
         raise typer.Exit(1) from error
     assert config.export is not None
+    if as_json:
+        print(json.dumps({'out': str(out), 'parity': config.export.parity, 'bytes': {
+            path.name: path.stat().st_size for path in sorted(out.iterdir())}}))
+        return
     _OUT.print(f'{out}: {config.export.parity}', markup=False, soft_wrap=True)

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shlex
+import shutil
 import subprocess
 import sys
 from datetime import datetime, timezone
@@ -16,7 +17,9 @@ import typer
 from rich.console import Console
 
 from vla_nav.contracts import PolicyError
-from vla_nav.evaluation.table import MEASUREMENTS, Measurement, markdown, rows
+from vla_nav.evaluation.must import MEASUREMENTS
+from vla_nav.evaluation.results_page import markdown, rows
+from vla_nav.evaluation.table import BUNDLE, FOLDER, Measurement
 
 _ERR = Console(stderr=True)
 _RUN = 'from vla_nav.cli.main import main; main()'
@@ -26,7 +29,7 @@ def results(
     policy: Annotated[str, typer.Option(help='The bundle to measure.')] = 'models/compact',
     folder: Annotated[Path, typer.Option(
         help='Keeps each measurement; one that is there for the same command, bundle and '
-             'scenarios is not run again.')] = Path('runs/results'),
+             'scenarios is not run again.')] = Path(FOLDER),
     docs: Annotated[Path, typer.Option(help='Where results.md and results.json go.')
                     ] = Path('docs'),
     only: Annotated[str, typer.Option(help='Only these measurements, joined by commas; the '
@@ -52,18 +55,22 @@ def results(
     taken, missing = {}, []
     for number, measurement in enumerate(MEASUREMENTS, 1):
         wanted = not only or measurement.key in only.split(',')
-        _ERR.print(f'[{number}/{len(MEASUREMENTS)}] {measurement.line(policy, quick)}',
+        line = measurement.line(policy, quick, str(folder))
+        _ERR.print(f'[{number}/{len(MEASUREMENTS)}] {line}',
                    markup=False, highlight=False, soft_wrap=True)
-        summary = _take(measurement, policy, folder, quick, wanted)
-        if summary is None:
-            missing.append(measurement.key)
-        else:
+        summary = (_kept(docs / measurement.kept) if measurement.kept
+                   else _take(measurement, policy, folder, quick, wanted))
+        if summary is not None:
             taken[measurement.key] = summary
+        elif not (quick and measurement.kept):
+            missing.append(measurement.key)
     docs.mkdir(parents=True, exist_ok=True)
-    page = _page(about, markdown(taken, policy, quick), quick)
+    page = _page(about, markdown(taken, policy, quick, str(folder)), quick)
     (docs / 'results.md').write_text(page, encoding='utf-8')
+    # What lies beside the page already need not be in it.
+    apart = {m.key for m in MEASUREMENTS if m.kept}
     kept = {key: {k: v for k, v in summary.items() if k != 'failed_seeds'}
-            for key, summary in taken.items()}
+            for key, summary in taken.items() if key not in apart}
     text = json.dumps({**about, 'rows': rows(taken), 'measurements': kept}, indent=1,
                       ensure_ascii=False)
     (docs / 'results.json').write_text(text + '\n', encoding='utf-8')
@@ -79,9 +86,13 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
     from vla_nav.evaluation.folder import bundle_hash
     from vla_nav.simulation.scenario import SCENARIO_VERSION
     place = folder / measurement.key
-    line = measurement.line(policy, quick)
-    identity = {'command': line, 'scenario_version': SCENARIO_VERSION,
-                'bundle_sha256': bundle_hash(measurement.baseline or policy)}
+    line = measurement.line(policy, quick, str(folder))
+    try:
+        sha = bundle_hash(measurement.driven(policy, str(folder)))
+    except PolicyError as error:  # what it drives was not exported
+        _ERR.print(str(error), markup=False, soft_wrap=True)
+        return None
+    identity = {'command': line, 'scenario_version': SCENARIO_VERSION, 'bundle_sha256': sha}
     stored = place / 'measured.json'
     if stored.is_file():
         known = json.loads(stored.read_text(encoding='utf-8'))
@@ -92,6 +103,8 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
     words = [*shlex.split(line)[1:], '--json']
     if measurement.command.startswith('evaluate'):
         words += ['--out', str(place)]
+    elif measurement.command == 'export':
+        shutil.rmtree(place / BUNDLE, ignore_errors=True)  # an export overwrites nothing
     # A process for each, so that what is measured is the command that the page shows.
     done = subprocess.run([sys.executable, '-c', _RUN, *words], stdout=subprocess.PIPE,
                           check=False)
@@ -103,6 +116,11 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
     place.mkdir(parents=True, exist_ok=True)
     stored.write_text(json.dumps({'identity': identity, 'summary': summary}), encoding='utf-8')
     return summary
+
+
+def _kept(path: Path) -> dict[str, Any] | None:
+    """Return what a command of hours has left beside the page."""
+    return json.loads(path.read_text('utf-8')) if path.is_file() else None
 
 
 def _about(policy: str, quick: bool) -> dict[str, Any]:

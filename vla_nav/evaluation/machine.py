@@ -56,15 +56,15 @@ def measured_rates(threads: int) -> dict[str, float]:
     return rates
 
 
-def memory_mb(which: str = 'VmHWM') -> float:
-    """Return this process's peak resident memory in MB, or with 'VmRSS' what it holds now.
+def memory_mb(which: str = 'VmHWM', process: str = 'self') -> float:
+    """Return a process's peak resident memory in MB, or with 'VmRSS' what it holds now.
 
     Linux counts into ``getrusage`` what the process was that started this one.
     """
-    for line in Path('/proc/self/status').read_text('ascii').splitlines():
+    for line in Path(f'/proc/{process}/status').read_text('ascii').splitlines():
         if line.startswith(f'{which}:'):
             return int(line.split()[1]) / 1024
-    raise ValueError(f'/proc/self/status has no {which}')
+    raise ValueError(f'/proc/{process}/status has no {which}')
 
 
 def floor_ms(rates: dict[str, float], size_bytes: int, operations: int | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ PICTURE_RATE_HZ = 30.0
 MUST_SHARE = 0.98
 _WARM_UP = 30
 _TELL_AGAIN_NS = 1_000_000_000
-_EVERY = QoSProfile(depth=100)  # of a listener that must not miss a message
+EVERY = QoSProfile(depth=100)  # of a listener that must not miss a message
 _HEIGHT, _WIDTH, _PICTURES = 720, 1280, 16
 # Limits that never bind, so that a velocity passes the guard unchanged and can be recognised.
 _UNBOUND = {'max_velocity': '[1e3, 1e3, 1e3]', 'min_velocity': '[-1e3, -1e3, -1e3]',
@@ -50,20 +50,20 @@ def latency(policy: str, frames: int = 2000, progress: Progress = lambda done, o
 
     The pictures were encoded before. Raises RuntimeError where the graph does not come up.
     """
-    made = [_jpeg_message(seed) for seed in range(_PICTURES)]
+    made = [jpeg_message(seed) for seed in range(_PICTURES)]
     published: dict[int, int] = {}
     proposed: dict[int, tuple[float, float, float]] = {}
     sent: list[tuple[int, tuple[float, float, float]]] = []
     state = ['']
     with tempfile.TemporaryDirectory() as temporary:
-        commands = _commands(policy, Path(temporary), 'compressed', _UNBOUND)
+        commands = policy_commands(policy, Path(temporary), 'compressed', _UNBOUND)
         with TrialGraph(commands, Path(temporary)) as trial:
             def on_proposal(message: TwistStamped, at: int) -> None:
                 # Later ones for the same picture are blended anew, and not what it caused first.
                 proposed.setdefault(stamp_to_ns(message.header.stamp), _numbers(message.twist))
 
-            trial.listen(TwistStamped, 'cmd_vel_policy', on_proposal, _EVERY)
-            trial.listen(Twist, 'cmd_vel', lambda m, at: sent.append((at, _numbers(m))), _EVERY)
+            trial.listen(TwistStamped, 'cmd_vel_policy', on_proposal, EVERY)
+            trial.listen(Twist, 'cmd_vel', lambda m, at: sent.append((at, _numbers(m))), EVERY)
             trial.listen(String, 'policy/task_state', lambda m, _: state.append(m.data), LATCHED)
             image = trial.node.create_publisher(CompressedImage, 'camera/image_raw/compressed',
                                                 SENSOR)
@@ -73,7 +73,7 @@ def latency(policy: str, frames: int = 2000, progress: Progress = lambda done, o
                        'the graph is up')
             again, due = 0, time.monotonic()
             for k in range(_WARM_UP + frames):
-                stamp, began = _publish(trial, made[k % _PICTURES], image, info)
+                stamp, began = publish(trial, made[k % _PICTURES], image, info)
                 if k == _WARM_UP and state[-1] != 'driving':
                     raise RuntimeError(f'the policy does not drive, it is "{state[-1]}": '
                                        f'{trial.last_words("policy")}')
@@ -89,7 +89,7 @@ def latency(policy: str, frames: int = 2000, progress: Progress = lambda done, o
     return latency_summary(found, untold, {
         'policy': policy, 'frames': frames, 'rate_hz': LATENCY_RATE_HZ,
         'picture': f'{_WIDTH}x{_HEIGHT} JPEG, {len(made[0].data)} bytes',
-        'instructed_again': again, **_machine()})
+        'instructed_again': again, **machine()})
 
 
 def pictures(policy: str, seconds: float = 20.0, progress: Progress = lambda done, of: None
@@ -102,30 +102,30 @@ def pictures(policy: str, seconds: float = 20.0, progress: Progress = lambda don
     shares = {}
     for transport in ('raw', 'compressed'):
         with tempfile.TemporaryDirectory() as temporary:
-            commands = _commands(policy, Path(temporary), transport, {})
+            commands = policy_commands(policy, Path(temporary), transport, {})
             with TrialGraph(commands, Path(temporary)) as trial:
                 shares[transport] = _answered(trial, transport, frames, progress) / frames
     return {'answered_share': shares, 'published': frames, 'must_share': MUST_SHARE,
             'passed': min(shares.values()) >= MUST_SHARE,
             'settings': {'policy': policy, 'rate_hz': PICTURE_RATE_HZ,
-                         'picture': f'{_WIDTH}x{_HEIGHT}', **_machine()}}
+                         'picture': f'{_WIDTH}x{_HEIGHT}', **machine()}}
 
 
 def _answered(trial: TrialGraph, transport: str, frames: int, progress: Progress) -> int:
     """Return how many of ``frames`` pictures have a proposal with their stamp."""
     stamps: set[int] = set()
     trial.listen(TwistStamped, 'cmd_vel_policy',
-                 lambda m, at: stamps.add(stamp_to_ns(m.header.stamp)), _EVERY)
+                 lambda m, at: stamps.add(stamp_to_ns(m.header.stamp)), EVERY)
     kind, topic = ((Image, 'camera/image_raw') if transport == 'raw' else
                    (CompressedImage, 'camera/image_raw/compressed'))
     image = trial.node.create_publisher(kind, topic, SENSOR)
     info = trial.node.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
     trial.wait(lambda: bool(image.get_subscription_count()), 'the policy listens')
-    make = _raw_message if transport == 'raw' else _jpeg_message
+    make = _raw_message if transport == 'raw' else jpeg_message
     made = [make(seed) for seed in range(_PICTURES)]
     published, due = set(), time.monotonic()
     for k in range(_WARM_UP + frames):
-        stamp, _ = _publish(trial, made[k % _PICTURES], image, info)
+        stamp, _ = publish(trial, made[k % _PICTURES], image, info)
         if k >= _WARM_UP:
             published.add(stamp)
             progress(k - _WARM_UP + 1, frames)
@@ -149,7 +149,7 @@ def safety(policy: str, trials: int = 20, progress: Progress = lambda done, of: 
     results = []
     with tempfile.TemporaryDirectory() as temporary:
         bundle = write_trial_bundle(source, Path(temporary) / 'bundle')
-        commands = {**_commands(str(bundle), Path(temporary), 'raw', {}),
+        commands = {**policy_commands(str(bundle), Path(temporary), 'raw', {}),
                     'camera': ['-m', 'vla_nav.nodes.trial_camera']}
         with TrialGraph(commands, Path(temporary)) as trial:
             failing = _Failing(trial, np.random.default_rng(0))
@@ -158,7 +158,7 @@ def safety(policy: str, trials: int = 20, progress: Progress = lambda done, of: 
                     results.append(failing.once(fault, limits[fault.limit]))
                     progress(k * len(FAULTS) + j + 1, trials * len(FAULTS))
     return trial_summary(results, {'policy': policy, 'trials': trials, 'limits_s': limits,
-                                   **_machine()})
+                                   **machine()})
 
 
 class _Failing:
@@ -173,7 +173,7 @@ class _Failing:
         self._state, self._told_ns = '', 0
         self._mode = trial.node.create_publisher(String, 'trial_camera/mode', LATCHED)
         self._instruction = trial.node.create_publisher(String, 'instruction', 1)
-        trial.listen(Twist, 'cmd_vel', self._on_command, _EVERY)
+        trial.listen(Twist, 'cmd_vel', self._on_command, EVERY)
         trial.listen(Image, 'camera/image_raw', self._on_picture, SENSOR)
         trial.listen(String, 'policy/task_state', self._on_state, LATCHED)
 
@@ -257,8 +257,8 @@ class _Failing:
             self._same_ns = at
 
 
-def _commands(policy: str, work: Path, transport: str, guard: Mapping[str, str]
-              ) -> dict[str, list[str]]:
+def policy_commands(policy: str, work: Path, transport: str, guard: Mapping[str, str]
+                    ) -> dict[str, list[str]]:
     """Return the command lines of guard and policy, as the bring-up has them."""
     arguments = {'policy': policy, 'instruction': INSTRUCTION, 'image_transport': transport}
     if guard:
@@ -270,7 +270,7 @@ def _commands(policy: str, work: Path, transport: str, guard: Mapping[str, str]
             for node in graph('robot', arguments)}
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
     """Return what else decides such figures: cores, load, and how the kernel schedules us."""
     names = {value: name for name, value in vars(os).items()
              if name in ('SCHED_OTHER', 'SCHED_RR', 'SCHED_FIFO')}
@@ -278,7 +278,7 @@ def _machine() -> dict[str, Any]:
             'scheduling': names.get(os.sched_getscheduler(0), 'other')}
 
 
-def _publish(trial: TrialGraph, message: Any, image: Any, info: Any) -> tuple[int, int]:
+def publish(trial: TrialGraph, message: Any, image: Any, info: Any) -> tuple[int, int]:
     """Publish one picture; return its stamp, and the steady time before it was handed over."""
     message.header.stamp = trial.node.get_clock().now().to_msg()
     began = time.monotonic_ns()
@@ -291,7 +291,8 @@ def _raw_message(seed: int) -> Image:
     return raw_image(_picture(seed), Time(), 'camera')
 
 
-def _jpeg_message(seed: int) -> CompressedImage:
+def jpeg_message(seed: int) -> CompressedImage:
+    """Return a 1280x720 JPEG as a camera sends it, without a stamp."""
     encoded = cv2.imencode('.jpg', _picture(seed), [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
     return CompressedImage(format='jpeg', data=array('B', encoded.tobytes()))
 

@@ -19,6 +19,7 @@ from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from vla_nav.bringup.shared_memory import remove_stale_segments, use_image_profile
+from vla_nav.evaluation.machine import memory_mb
 
 _PATIENCE_S = 30.0
 
@@ -79,12 +80,13 @@ class TrialGraph:
         remove_stale_segments()
         signal.signal(signal.SIGTERM, self._sigterm)
 
-    def start(self, name: str) -> None:
-        """Start a process, again if need be."""
+    def start(self, name: str, command: Sequence[str] = ()) -> None:
+        """Start a process, again if need be, or another with its command line."""
         with (self._logs / f'{name}.log').open('ab') as log:
             self._processes[name] = subprocess.Popen(
-                [sys.executable, *self._commands[name]], stdin=subprocess.DEVNULL, stdout=log,
-                stderr=log, env=self._environment, start_new_session=True)
+                [sys.executable, *(command or self._commands[name])],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment,
+                start_new_session=True)
 
     def signal(self, name: str, sent: str) -> None:
         """Send a signal by its name; after SIGKILL the process is gone."""
@@ -93,6 +95,10 @@ class TrialGraph:
             process.send_signal(signal.Signals[sent])
             if sent == 'SIGKILL':
                 process.wait()
+
+    def peak_mb(self, name: str) -> float:
+        """Return the peak resident memory of a process in MB."""
+        return memory_mb(process=str(self._processes[name].pid))
 
     def last_words(self, name: str) -> str:
         """Return the last line of a process's log."""
