@@ -35,7 +35,7 @@ def _picture(rng: np.random.Generator) -> tuple[Detections, np.ndarray, np.ndarr
     found = np.concatenate([near, near[: len(near) // 2], _boxes(rng, int(rng.integers(0, 4)))])
     named = np.concatenate([classes, classes[: len(near) // 2],
                             rng.integers(0, 3, len(found) - len(near) - len(near) // 2)])
-    scores = rng.permutation(np.linspace(0.05, 0.95, 1000))[:len(found)].astype(np.float32)
+    scores = rng.uniform(0.05, 0.95, len(found)).astype(np.float32)
     order = np.argsort(-scores)
     return Detections(found[order], scores[order], named[order]), boxes, classes
 

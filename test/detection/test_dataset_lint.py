@@ -92,6 +92,8 @@ def test_a_sound_set_has_no_findings_and_background_is_sound(data: Path):
     (_shape(24, 32, 4), 'warning', 'train/1.png', 0, 'has 4 channels'),
     (_shape(1, 1, 3), 'error', 'train/1.png', 0, 'is 1 × 1 pixels'),
     (_leak, 'error', 'val/1.png', 0, 'same pixels as'),
+    (_yaml('val:', 'test: images/val\nval:'), 'warning', 'val/0.png', 0,
+     'test shows the same pixels as'),
     (_empty_labels, 'error', 'data.yaml', 0, 'val has 2 pictures and no valid box'),
     (_yaml('val: images/val\n', ''), 'error', 'data.yaml', 0, 'there is no val split'),
     (_yaml('images/val', 'images/none'), 'error', '', 0, 'neither a folder nor a .txt list'),

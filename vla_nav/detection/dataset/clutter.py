@@ -47,7 +47,7 @@ def clutter(base: Scenario, rng: np.random.Generator) -> Scenario:
     person = landmark = None
     if rng.random() < 0.65 and (spot := place(PERSON_RADIUS_M)):
         person = Person(spot[0], spot[1], spot[1] + 1.0, 0.5, math.inf)
-    if rng.random() < 0.65:
+    if rng.random() < 0.8:
         landmark = place(0.2)
     objects = [thing for _ in range(OBJECT_SLOTS) if (thing := _thing(rng, place))]
     count = min(_MOST_BLOCKS, BLOCK_SLOTS)

@@ -194,7 +194,8 @@ def _duplicates(looked: Mapping[str, list[_Looked]]) -> Iterator[Finding]:
             if other == one.picture and before == split:
                 continue
             if before != split:
-                yield Finding('error', str(one.picture), 0,
+                # Many use one folder to choose by and to report on; none may be trained on.
+                yield Finding('error' if before == 'train' else 'warning', str(one.picture), 0,
                               f'{split} shows the same pixels as {other} of {before}',
                               f'keep one of the two: figures on {split} would be too good')
             else:

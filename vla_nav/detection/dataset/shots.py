@@ -116,12 +116,13 @@ def _pose(scene: Scenario, rng: np.random.Generator) -> Pose:
     """Return a free place for the robot: on its way, before a thing, or anywhere."""
     room = Map(scene)
     way = _way(scene, room) if scene.gates else []
+    targets = _targets(scene)
     for _ in range(_TRIES):
         choice = rng.random()
         if way and choice < 0.5:
             pose = _beside(way, rng)
-        elif choice < 0.85:
-            pose = _before(_targets(scene), rng)
+        elif targets and choice < 0.85:
+            pose = _before(targets, rng)
         else:
             pose = (float(rng.uniform(*scene.room[:2])), float(rng.uniform(*scene.room[2:])),
                     float(rng.uniform(-math.pi, math.pi)))
@@ -147,21 +148,20 @@ def _beside(way: Sequence[tuple[float, float]], rng: np.random.Generator) -> Pos
 
 def _targets(scene: Scenario) -> list[tuple[float, float, float]]:
     """Return centre and radius of all that can be looked at from close by."""
-    targets = [(b.x, b.y, math.hypot(b.half_x, b.half_y)) for b in scene.blocks]
-    targets += [(o.x, o.y, 0.15) for o in scene.objects]
+    targets = [(o.x, o.y, 0.15) for o in scene.objects]
     if scene.landmark:
         targets.append((*scene.landmark, 0.2))
     if scene.person:
-        # More often than the rest: a person is what must never be missed.
-        targets += [(scene.person.x, scene.person.start_y, PERSON_RADIUS_M)] * 2
-    return targets
+        targets.append((scene.person.x, scene.person.start_y, PERSON_RADIUS_M))
+    # What a scene has once or a few times is looked at more often than its many blocks.
+    return targets * 3 + [(b.x, b.y, math.hypot(b.half_x, b.half_y)) for b in scene.blocks]
 
 
 def _before(targets: Sequence[tuple[float, float, float]], rng: np.random.Generator) -> Pose:
     """Return a place from which a thing is close, and mostly in view."""
     x, y, radius = targets[int(rng.integers(len(targets)))]
     side = float(rng.uniform(-math.pi, math.pi))
-    away = radius + ROBOT_RADIUS_M + 0.05 + float(rng.exponential(0.5))
+    away = radius + ROBOT_RADIUS_M + 0.05 + float(rng.exponential(0.7))
     return (x + away * math.cos(side), y + away * math.sin(side),
             wrap(side + math.pi + float(rng.normal(0, 0.4))))
 
