@@ -13,8 +13,8 @@ import numpy as np
 
 from vla_nav.detection.compare_choice import RULE, recommend
 from vla_nav.detection.compare_measure import (
-    PRECISIONS,
     Candidate,
+    data_fingerprint,
     find_candidate,
     fingerprint,
     measure_accuracy,
@@ -49,10 +49,16 @@ def compare(models: Sequence[Path], data: Path, split: str, targets: Sequence[st
     for candidate in candidates:
         _same_classes(candidate, dataset.names, data)
     groups = picture_groups(dataset.description.parent, pictures)
-    accuracy = {candidate.name: {
-        precision: _accuracy(candidate, precision, pictures, groups, out, threads, bar)
-        for precision in PRECISIONS if precision in candidate.graphs}
-        for candidate in candidates}
+    digest = data_fingerprint(pictures, groups)
+    accuracy: dict[str, dict[str, Any]] = {candidate.name: {} for candidate in candidates}
+    for candidate in candidates:
+        for precision in candidate.measured:
+            kept = _Kept(out, candidate, precision, digest)
+            if kept.figures is None:
+                with bar(f'{candidate.name} {precision}', len(pictures)) as note:
+                    kept.keep(measure_accuracy(candidate, precision, pictures, groups, threads,
+                                               note))
+            accuracy[candidate.name][precision] = kept.figures
     latency = _latency(candidates, pictures[0], threads, rounds, clock)
     found = {candidate.name: _model(candidate, accuracy[candidate.name],
                                     latency[candidate.name], targets)
@@ -100,21 +106,23 @@ def _same_classes(candidate: Candidate, names: tuple[str, ...], data: Path) -> N
             f'{data} are {", ".join(names)}; compare on the data set that it was trained for')
 
 
-def _accuracy(candidate: Candidate, precision: str, pictures: Sequence[Path],
-              groups: Mapping[str, Sequence[int]], out: Path, threads: int, bar: Bar
-              ) -> dict[str, Any]:
-    """Measure, or read what was measured before."""
-    key = fingerprint(candidate, precision, pictures)
-    path = out / _MEASURED / f'{candidate.name}_{precision}.json'
-    if path.is_file():
-        kept: dict[str, Any] = json.loads(path.read_text('utf-8'))
-        if kept.get('key') == key:
-            return kept['figures']  # type: ignore[no-any-return]
-    with bar(f'{candidate.name} {precision}', len(pictures)) as note:
-        figures = measure_accuracy(candidate, precision, pictures, groups, threads, note)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({'key': key, 'figures': figures}) + '\n', 'utf-8')
-    return figures
+class _Kept:
+    """The figures of one graph on one set of pictures, in a file; None before they are there."""
+
+    def __init__(self, out: Path, candidate: Candidate, precision: str, data: str) -> None:
+        self._path = out / _MEASURED / f'{candidate.name}_{precision}.json'
+        self._key = fingerprint(candidate, precision, data)
+        self.figures: dict[str, Any] | None = None
+        if self._path.is_file():
+            there = json.loads(self._path.read_text('utf-8'))
+            if there['key'] == self._key:
+                self.figures = there['figures']
+
+    def keep(self, figures: dict[str, Any]) -> None:
+        """Write figures that were measured now."""
+        self.figures = figures
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._path.write_text(json.dumps({'key': self._key, 'figures': figures}) + '\n', 'utf-8')
 
 
 def _latency(candidates: Sequence[Candidate], picture: Path, threads: int, rounds: int,
@@ -122,8 +130,7 @@ def _latency(candidates: Sequence[Candidate], picture: Path, threads: int, round
     image = cv2.resize(read_picture(picture)[..., ::-1], (FRAME_WIDTH, FRAME_HEIGHT))
     jpeg = cv2.imencode('.jpg', image, (cv2.IMWRITE_JPEG_QUALITY, FRAME_QUALITY))[1].tobytes()
     loaded = {(candidate.name, precision): candidate.load(precision, threads)
-              for candidate in candidates
-              for precision in PRECISIONS if precision in candidate.graphs}
+              for candidate in candidates for precision in candidate.measured}
     taken = measure_latency({f'{name} {precision}': detector
                              for (name, precision), detector in loaded.items()},
                             jpeg, rounds, clock)
@@ -147,9 +154,9 @@ def _model(candidate: Candidate, accuracy: Mapping[str, Mapping[str, Any]],
 
 def _change(accuracy: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
     """Return int8 minus fp32, with the interval of mAP50 over the same drawn pictures."""
-    if not set(PRECISIONS) <= set(accuracy) or accuracy['fp32']['map50'] is None:
+    if not {'fp32', 'int8'} <= set(accuracy) or accuracy['fp32']['map50'] is None:
         return None
-    first, second = (accuracy[precision] for precision in PRECISIONS)
+    first, second = accuracy['fp32'], accuracy['int8']
     low, high = np.quantile(np.subtract(second['draws'], first['draws']), (0.025, 0.975))
     return {**{key: second[key] - first[key] for key in ('map50', 'map50_95')},
             'interval': [float(low), float(high)]}

@@ -24,7 +24,6 @@ from vla_nav.detection.npu.report import REPORT_NAME, read_reports, reasons
 from vla_nav.detection.onnx_detector import OnnxDetector
 from vla_nav.runtimes.bundle import BundleFile, sha256_of
 
-PRECISIONS = ('fp32', 'int8')
 # Beside the graph that config.json names, the other precisions lie in the bundle by these names.
 _BESIDE = {'fp32': 'detector.onnx', 'fp16': 'detector_fp16.onnx', 'int8': 'detector_int8.onnx'}
 # A precision-recall curve needs what is unlikely too; ultralytics cuts off here as well.
@@ -46,6 +45,12 @@ class Candidate:
         """Return the precision of the graph that config.json names: the one that drives."""
         named = self.folder / self.config.files.detector.name
         return next(key for key, path in self.graphs.items() if path == named)
+
+    @property
+    def measured(self) -> list[str]:
+        """Return the precisions to measure: fp16 only where it is what drives."""
+        return [key for key in _BESIDE if key in self.graphs and (
+            key != 'fp16' or key == self.deployed)]
 
     def load(self, precision: str, threads: int) -> OnnxDetector:
         """Return the detector with its graph of that precision; raise DetectorError."""
@@ -171,10 +176,16 @@ def measure_latency(detectors: Mapping[str, OnnxDetector], jpeg: bytes, rounds: 
             for key in detectors}
 
 
-def fingerprint(candidate: Candidate, precision: str, pictures: Sequence[Path]) -> str:
-    """Return what changes when the graph, its thresholds, a picture or a label file does."""
-    digest = hashlib.sha256(sha256_of(candidate.graphs[precision]).encode())
-    digest.update(candidate.config.model_dump_json(exclude={'files', 'training'}).encode())
+def fingerprint(candidate: Candidate, precision: str, data: str) -> str:
+    """Return what changes when the graph, its thresholds or the ``data_fingerprint`` does."""
+    thresholds = candidate.config.model_dump_json(exclude={'files', 'training'})
+    return hashlib.sha256('\n'.join(
+        (sha256_of(candidate.graphs[precision]), thresholds, data)).encode()).hexdigest()
+
+
+def data_fingerprint(pictures: Sequence[Path], groups: Mapping[str, Sequence[int]]) -> str:
+    """Return what changes when a picture, its labels or the groups of pictures do."""
+    digest = hashlib.sha256(repr(groups).encode())
     for picture in pictures:
         labels = label_file(picture)
         digest.update(str(picture).encode() + picture.read_bytes())

@@ -15,7 +15,7 @@ from vla_nav.evaluation.html import FIGURES, HEAD, inline, render
 from vla_nav.evaluation.markdown import table_lines
 from vla_nav.evaluation.png import to_png
 
-PLOTS = {'accuracy.png': 'mAP50 of each model, fp32 and int8',
+PLOTS = {'accuracy.png': 'mAP50 of each model and graph',
          'trade_off.png': 'mAP50 against time'}
 _TITLE = 'Detectors compared'
 _NONE = '–'
@@ -84,13 +84,22 @@ def _sections(summary: Mapping[str, Any]) -> list[Section]:
 
 
 def _recommended(summary: Mapping[str, Any]) -> Section:
-    rows = [[target, *(choice[kind] or 'none' for kind in ('safest', 'balanced', 'fastest'))]
+    rows = [[target, *(_choice(summary['models'], choice[kind], target)
+                       for kind in ('safest', 'balanced', 'fastest'))]
             for target, choice in summary['recommendations'].items()]
     # A paragraph each, without marks: the rule reads the same on both pages.
     rule = [' '.join(part.replace('**', '').split())
             for part in summary['rule'].replace('\n- ', '\n\n- ').split('\n\n')]
     return Section('Recommendation', ('target', 'safest', 'balanced', 'fastest'), rows,
                    rule, 'trade_off.png')
+
+
+def _choice(models: Mapping[str, Mapping[str, Any]], name: str | None, target: str) -> str:
+    if name is None:
+        return 'none'
+    figures = _deployed(models[name])
+    return (f'{name} ({_percent(figures["map50"])} %, recall {_percent(figures["recall"])} %, '
+            f'{_number(time_ms(models[name], target))} ms)')
 
 
 def _accuracy(models: Mapping[str, Mapping[str, Any]]) -> Section:
@@ -178,7 +187,7 @@ def _accuracy_plot(summary: Mapping[str, Any]) -> bytes:
     models = summary['models']
     figure = Figure(figsize=(8.6, 1.4 + 0.42 * len(models)), layout='constrained')
     axes = figure.subplots()
-    for shift, precision in ((-0.15, 'fp32'), (0.15, 'int8')):
+    for shift, precision in ((-0.2, 'fp32'), (0.0, 'fp16'), (0.2, 'int8')):
         rows = [(place, model['accuracy'][precision]) for place, model in
                 enumerate(models.values()) if precision in model['accuracy']]
         if rows:
@@ -192,7 +201,7 @@ def _accuracy_plot(summary: Mapping[str, Any]) -> bytes:
     axes.set_ylim(len(models) - 0.5, -0.5)
     axes.grid(axis='x', alpha=0.3)
     axes.spines[['top', 'right']].set_visible(False)
-    figure.legend(loc='outside upper center', ncols=2, fontsize=8)
+    figure.legend(loc='outside upper center', ncols=3, fontsize=8)
     return to_png(figure, 110)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
+Light = NDArray[np.float32]  # [H, W, 3], 0 to 1 where the sensor is not saturated
 
 # Shares of pictures; a third stays as the simulator draws it.
 CLEAN, MOTION, DEFOCUS = 0.33, 0.35, 0.2
@@ -27,14 +28,14 @@ def photograph(picture: Picture, rng: np.random.Generator) -> bytes:
     quality = QUALITY[1]
     if rng.random() >= CLEAN:
         quality = int(rng.integers(QUALITY[0], QUALITY[1] + 1))
-        light = picture.astype(np.float32) / 255
+        light: Light = picture.astype(np.float32) / np.float32(255)
         if rng.random() < MOTION:
             light = _motion_blur(light, rng)
         if rng.random() < DEFOCUS:
-            light = cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 1.2))
-        light = light ** rng.uniform(0.8, 1.25)
+            light = np.asarray(cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 1.2)), np.float32)
+        light = light ** np.float32(rng.uniform(0.8, 1.25))
         wanted = rng.uniform(*BRIGHTNESS)
-        light *= np.clip(wanted / max(float(light.mean()), 1e-3), *GAIN)
+        light *= np.float32(np.clip(wanted / max(float(light.mean()), 1e-3), *GAIN))
         light *= rng.uniform(0.85, 1.15, 3).astype(np.float32)  # white balance
         light += _noise(light, rng)
         picture = (np.clip(light, 0, 1) * 255).round().astype(np.uint8)
@@ -44,7 +45,7 @@ def photograph(picture: Picture, rng: np.random.Generator) -> bytes:
     return encoded.tobytes()
 
 
-def _motion_blur(light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _motion_blur(light: Light, rng: np.random.Generator) -> Light:
     """Smear along a line, mostly sideways: a robot that turns moves the whole picture."""
     length = 1 + rng.random() * BLUR_SHARE * light.shape[1]
     angle = rng.normal(0, 0.3)
@@ -55,13 +56,12 @@ def _motion_blur(light: NDArray[np.float32], rng: np.random.Generator) -> NDArra
     for along in np.linspace(-1, 1, 4 * side):
         x, y = middle + along * reach
         kernel[round(y), round(x)] += 1
-    blurred: NDArray[np.float32] = cv2.filter2D(light, -1, kernel / kernel.sum(),
-                                                borderType=cv2.BORDER_REPLICATE)
-    return blurred
+    return np.asarray(cv2.filter2D(light, -1, kernel / kernel.sum(),
+                                   borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
-def _noise(light: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+def _noise(light: Light, rng: np.random.Generator) -> Light:
     """Return noise of photons, which grows with the root of the light, and of reading."""
     shot, read = rng.uniform(0, 0.04), rng.uniform(0, 0.02)
-    spread = np.sqrt(shot ** 2 * np.clip(light, 0, 1) + read ** 2)
+    spread = np.sqrt(shot ** 2 * np.clip(light, 0, 1) + read ** 2).astype(np.float32)
     return spread * rng.standard_normal(light.shape, np.float32)

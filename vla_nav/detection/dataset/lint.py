@@ -105,8 +105,8 @@ def _splits(dataset: Dataset) -> Iterator[Finding]:
 
 
 def _all(dataset: Dataset, note: Note) -> Mapping[str, list[_Looked]]:
-    total = sum(map(len, dataset.splits.values()))
-    done, looked = 0, {}
+    looked: dict[str, list[_Looked]] = {}
+    done, total = 0, sum(map(len, dataset.splits.values()))
     classes = len(dataset.names)
     # OpenCV decodes outside of Python's lock.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -217,7 +217,8 @@ def _orphans(dataset: Dataset) -> Iterator[Finding]:
 def _shortened(findings: list[Finding]) -> list[Finding]:
     """Keep the first findings of each remedy; say how many there are more."""
     counts: dict[tuple[str, str], int] = {}
-    kept, last = [], {}
+    kept: list[Finding] = []
+    last: dict[tuple[str, str], int] = {}
     for finding in findings:
         kind = (finding.severity, finding.remedy)
         counts[kind] = counts.get(kind, 0) + 1
