@@ -146,6 +146,19 @@ def test_the_command_exits_by_what_it_finds(data: Path):
     assert result.exit_code == 1 and 'keep one of the two' in result.output
 
 
+def test_paths_are_seen_from_the_file_or_else_from_here(
+        data: Path, monkeypatch: pytest.MonkeyPatch):
+    elsewhere = data.parent / 'descriptions'
+    elsewhere.mkdir()
+    text = (data / 'data.yaml').read_text()
+    (elsewhere / 'mine.yaml').write_text(f'path: {data.name}\n{text}')
+    with pytest.raises(DatasetError, match='neither a folder'):
+        open_dataset(elsewhere)
+    monkeypatch.chdir(data.parent)
+    found = open_dataset(elsewhere).pictures('val')
+    assert [path.name for path in found] == ['0.png', '1.png']
+
+
 def test_names_are_given_as_a_list_too_and_other_splits_are_read(data: Path):
     _yaml('{0: "crate, red", 1: cat}', '[a, b]')(data)
     _yaml('val:', 'test: [images/val]\nval:')(data)

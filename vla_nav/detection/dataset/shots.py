@@ -92,10 +92,10 @@ def scene_of(shot: Shot, seed: int) -> Scenario:
     if shot.group == 'clutter':
         scene = clutter(scene, rng)
     elif scene.person:
-        inside = [min(max(y, scene.room[2] + 0.3), scene.room[3] - 0.3)
-                  for y in (scene.person.start_y, scene.person.end_y)]
-        scene = replace(scene, person=replace(scene.person,
-                                              start_y=float(rng.uniform(*sorted(inside)))))
+        low, high = sorted(min(max(y, scene.room[2] + 0.3), scene.room[3] - 0.3)
+                           for y in (scene.person.start_y, scene.person.end_y))
+        walked = replace(scene.person, start_y=float(rng.uniform(low, high)))
+        scene = replace(scene, person=walked)
     if shot.camera.fovy_deg:
         fovy = float(rng.uniform(*shot.camera.fovy_deg))
         scene = replace(scene, look=replace(scene.look, camera_fovy_deg=fovy))

@@ -74,8 +74,7 @@ class View:
         # The camera looks along -z, with +y up.
         pixels = self._focal * seen[:, :2] / -seen[:, 2:] * (1, -1) + (
             self._width / 2, self._height / 2)
-        hull: NDArray[np.float32] = cv2.convexHull(pixels.astype(np.float32)).reshape(-1, 2)
-        return hull
+        return np.asarray(cv2.convexHull(pixels.astype(np.float32)), np.float32).reshape(-1, 2)
 
     def _filled(self, hulls: Sequence[NDArray[np.float32]]) -> float:
         """Return the area within the picture of the union of convex outlines."""

@@ -63,7 +63,7 @@ def open_dataset(path: Path) -> Dataset:
     if not isinstance(content, dict):
         raise DatasetError(f'{path}: is no mapping; it must hold train, val and names')
     names = _names(path, content)
-    root = path.parent / str(content.get('path') or '.')
+    root = _beside(path, str(content.get('path') or '.'))
     splits = {split: tuple(_pictures(path, split, root, content[split]))
               for split in SPLITS if content.get(split)}
     return Dataset(path, names, splits)
@@ -159,6 +159,12 @@ def _names(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, names))
 
 
+def _beside(file: Path, given: str) -> Path:
+    """Return a path that a file gives: seen from its folder, or else from where we are."""
+    beside = file.parent / given
+    return Path(given) if not beside.exists() and Path(given).exists() else beside
+
+
 def _pictures(description: Path, split: str, root: Path, given: Any) -> Iterator[Path]:
     for item in given if isinstance(given, list) else [given]:
         source = root / str(item)
@@ -167,8 +173,7 @@ def _pictures(description: Path, split: str, root: Path, given: Any) -> Iterator
                               if file.suffix.lower() in SUFFIXES)
         elif source.is_file() and source.suffix == '.txt':
             for _, line in label_lines(source):
-                # As ultralytics reads it: "./" stands for the folder of the list.
-                yield source.parent / line
+                yield _beside(source, line)
         else:
             raise DatasetError(f'{description}: {split} is {str(item)!r}, and {source} is neither '
                                'a folder nor a .txt list; correct it or path')
