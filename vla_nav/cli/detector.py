@@ -6,10 +6,15 @@ import typer
 
 from vla_nav.cli.detector_compare import compare
 from vla_nav.cli.detector_dataset import dataset, lint
+from vla_nav.cli.detector_export import export, verify
+from vla_nav.cli.detector_train import train
 
 app = typer.Typer(no_args_is_help=True, help='Train, export and compare detectors for NPUs.')
 app.command('dataset')(dataset)
 app.command('lint')(lint)
+app.command('train')(train)
+app.command('export')(export)
+app.command('verify')(verify)
 app.command('compare')(compare)
 
 

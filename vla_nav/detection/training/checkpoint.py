@@ -52,24 +52,30 @@ def load(folder: Path, job: dict[str, Any], model: nn.Module, average: nn.Module
          optimizer: torch.optim.Optimizer) -> Progress:
     """Take the newest readable state and return how far it is; a new one where there is none.
 
-    Raises :class:`CheckpointError` where it belongs to another training than ``job``.
+    Raises :class:`CheckpointError` as :func:`check`.
     """
+    check(folder, job)
     found = read(folder)
     if found is None:
         return Progress()
     metadata, tensors = found
-    theirs = json.loads(metadata['job'])
-    if theirs != job:
-        different = sorted(key for key in {*theirs, *job} if theirs.get(key) != job.get(key))
-        raise CheckpointError(
-            f'{folder}: holds a training with ' + ', '.join(
-                f'{key} {theirs.get(key)!r:.60} (asked for is {job.get(key)!r:.60})'
-                for key in different) + '; give another folder, or the same arguments to go on')
     for prefix, module in (('model.', model), ('average.', average)):
         module.load_state_dict({key.removeprefix(prefix): value for key, value in tensors.items()
                                 if key.startswith(prefix)})
     restore_optimizer(optimizer, tensors)
     return Progress(**json.loads(metadata['progress']))
+
+
+def check(folder: Path, job: dict[str, Any]) -> None:
+    """Raise :class:`CheckpointError` where the state is another training's than ``job``."""
+    found = read(folder)
+    theirs = json.loads(found[0]['job']) if found else job
+    different = sorted(key for key in {*theirs, *job} if theirs.get(key) != job.get(key))
+    if different:
+        raise CheckpointError(
+            f'{folder}: holds a training with ' + ', '.join(
+                f'{key} {theirs.get(key)!r:.200} (asked for is {job.get(key)!r:.200})'
+                for key in different) + '; give another folder, or the same arguments to go on')
 
 
 def read(folder: Path) -> tuple[dict[str, str], dict[str, Tensor]] | None:

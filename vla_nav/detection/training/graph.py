@@ -22,6 +22,9 @@ from vla_nav.detection.training.yolo import ultralytics
 OPSET = 18
 INPUT, OUTPUT = 'images', 'output0'
 Precision = Literal['fp32', 'fp16', 'int8']
+# What a bundle calls its graphs.
+FILES: dict[Precision, str] = {'fp32': 'detector.onnx', 'fp16': 'detector_fp16.onnx',
+                               'int8': 'detector_int8.onnx'}
 
 
 def export_graph(model: nn.Module, image_size: int) -> ModelProto:

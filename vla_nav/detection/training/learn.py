@@ -14,8 +14,12 @@ import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
+from vla_nav.detection.average_precision import figures
+from vla_nav.detection.contracts import DetectorSpec
 from vla_nav.detection.dataset.yolo import Dataset
 from vla_nav.detection.training import checkpoint, levels
+from vla_nav.detection.training.eager import EagerDetector
+from vla_nav.detection.training.gate import CURVE_SCORE, IOU_THRESHOLD, SCORE_THRESHOLD, look
 from vla_nav.detection.training.pictures import Pictures
 from vla_nav.detection.training.recipe import Recipe
 from vla_nav.detection.training.yolo import ultralytics
@@ -23,7 +27,8 @@ from vla_nav.training import cores
 
 # How the parts of the loss are called in the history, whatever the level's head has.
 LOSSES = ('box', 'class', 'distance')
-Check = Callable[[nn.Module], dict[str, float]]
+# So many validation pictures tell whether training still pays; all of them tell how good it is.
+CHECKED = 200
 
 
 @dataclass(frozen=True)
@@ -43,10 +48,14 @@ class Job:
         """Return the job as JSON holds it."""
         return {**asdict(self), 'classes': list(self.classes)}
 
+    def architecture(self) -> dict[str, Any]:
+        """Return the network's description; raise LevelError."""
+        return levels.read_level(self.level, self.activation, self.width)
+
     def build(self) -> nn.Module:
         """Return the fresh network, the same each time."""
         torch.manual_seed(self.recipe.seed)
-        return levels.build(self.level, self.activation, self.classes, self.width)
+        return levels.build(self.architecture(), self.classes)
 
 
 def train(job: Job, dataset: Dataset, folder: Path, device: str = 'cpu', workers: int = 1) -> None:
@@ -55,11 +64,12 @@ def train(job: Job, dataset: Dataset, folder: Path, device: str = 'cpu', workers
     ``workers`` processes of one thread each share the batches of a training on the processor.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    checkpoint.check(folder, job.as_dict())  # here, where an error needs no trace of a process
     cores.spread(learn, workers, job, dataset, folder, device)
 
 
 def learn(rank: int, workers: int, job: Job, dataset: Dataset, folder: Path,
-          device: str = 'cpu', check: Check | None = None) -> None:
+          device: str = 'cpu') -> None:
     """Do one worker's part of :func:`train`; the first one saves and shows the progress."""
     recipe = job.recipe
     cv2.setNumThreads(0)
@@ -73,6 +83,8 @@ def learn(rank: int, workers: int, job: Job, dataset: Dataset, folder: Path,
     if state.epochs >= recipe.epochs:
         return
     pictures = Pictures(dataset, recipe, loaders=0 if device == 'cpu' else 8)
+    if state.epochs == 0 and rank == 0:
+        print(f'{len(pictures)} pictures, {pictures.batches()} batches an epoch', flush=True)
     criterion = model.init_criterion()  # type: ignore[operator]
     with shown(recipe.epochs * pictures.batches(), state.steps, rank == 0) as show:
         while state.epochs < recipe.epochs:
@@ -90,13 +102,20 @@ def learn(rank: int, workers: int, job: Job, dataset: Dataset, folder: Path,
             row = {'epoch': state.epochs, 'rate': rate, 'seconds': time.monotonic() - began,
                    **dict(zip(LOSSES, (losses / pictures.batches()).tolist()))}
             if rank == 0:
-                if check and recipe.check_every and state.epochs % recipe.check_every == 0:
-                    row |= check(average.ema)
+                if recipe.check_every and state.epochs % recipe.check_every == 0:
+                    row |= _check(average.ema, dataset, recipe)
                 state.history.append(row)
                 checkpoint.save(folder, job.as_dict(), state, model, average.ema, optimizer)
                 print(f'epoch {state.epochs}/{recipe.epochs} ' + ' '.join(
                     f'{key} {value:.4g}' for key, value in row.items() if key != 'epoch'),
                     flush=True)
+
+
+def _check(model: nn.Module, dataset: Dataset, recipe: Recipe) -> dict[str, float]:
+    spec = DetectorSpec('check', dataset.names, recipe.image_size, CURVE_SCORE, IOU_THRESHOLD)
+    found = figures(look(EagerDetector(model, spec), dataset.pictures('val')[:CHECKED],
+                         len(dataset.names)).matched, dataset.names, SCORE_THRESHOLD)
+    return {key: found[key] for key in ('map50', 'map50_95')}
 
 
 def step(model: nn.Module, criterion: Any, optimizer: torch.optim.Optimizer,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -46,20 +47,19 @@ def read_level(level: str, activation: str, width: float | None = None) -> dict[
         raise LevelError(f'{path}: has no backbone and head; config/detector/L3.yaml shows how a '
                          'level is written')
     if description.get('end2end'):
-        raise LevelError(f'{path}: end2end is {description["end2end"]}; remove it: a detector here '
-                         'gives all its boxes, and the robot chooses among them')
+        raise LevelError(f'{path}: end2end is {description["end2end"]}; remove it: a detector '
+                         'here gives all its boxes, and the robot chooses among them')
     description['activation'] = ACTIVATIONS[activation][0]
     if width is not None:
         description['width_multiple'] = width
     return description
 
 
-def build(level: str, activation: str, classes: tuple[str, ...],
-          width: float | None = None) -> nn.Module:
-    """Return a fresh network that knows ``classes``; its weights depend on torch's seed."""
-    description = read_level(level, activation, width)
+def build(architecture: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
+    """Return a fresh network of :func:`read_level`; its weights depend on torch's seed."""
     with ultralytics('nn.tasks') as tasks, ultralytics('cfg') as configuration:
-        model: nn.Module = tasks.DetectionModel(description, ch=3, nc=len(classes), verbose=False)
+        model: nn.Module = tasks.DetectionModel(copy.deepcopy(architecture), ch=3,
+                                                nc=len(classes), verbose=False)
         model.names = dict(enumerate(classes))  # type: ignore[assignment]
         model.args = configuration.get_cfg()  # the gains of the losses
     return model

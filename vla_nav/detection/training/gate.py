@@ -1,0 +1,110 @@
+"""The gate that an exported detector must pass: the same boxes, the same mean precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vla_nav.detection.average_precision import Matched, figures, match, overlaps
+from vla_nav.detection.compare_measure import read_picture
+from vla_nav.detection.contracts import Detections, Detector
+from vla_nav.detection.dataset.yolo import label_file, read_labels
+
+# What a trained bundle starts with. Curves of precision need the unlikely boxes too.
+SCORE_THRESHOLD, IOU_THRESHOLD, CURVE_SCORE = 0.25, 0.7, 0.001
+# Where a network is sure of nothing yet, its best guesses are compared.
+_GUESSES = 5
+Note = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How far an export may be from its source.
+
+    At least ``share`` of the source's boxes must be found with the same class, an IoU of ``iou``
+    or more and a score that differs by ``score`` or less; mAP50 may fall by ``map50``.
+    """
+
+    iou: float
+    score: float
+    share: float
+    map50: float
+
+
+BOUNDS = {
+    # Single boxes may fall differently where two that overlap have nearly the same score.
+    'fp32': Bounds(iou=0.99, score=1e-3, share=0.995, map50=0.001),
+    'fp16': Bounds(iou=0.95, score=1e-2, share=0.98, map50=0.005),
+    'int8': Bounds(iou=0.80, score=0.2, share=0.80, map50=0.01),
+}
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What a detector found in some pictures, and how right it is."""
+
+    found: tuple[Detections, ...]
+    matched: tuple[Matched, ...]
+
+
+def look(detector: Detector, pictures: Sequence[Path], classes: int,
+         note: Note = lambda: None) -> Looked:
+    """Run a detector, whose threshold is CURVE_SCORE, over labelled pictures."""
+    found, matched = [], []
+    for picture in pictures:
+        image = read_picture(picture)
+        found.append(detector.detect(image))
+        rows = read_labels(label_file(picture), classes)
+        matched.append(match(found[-1], _corners(rows, image.shape), rows[:, 0].astype(np.int64)))
+        note()
+    return Looked(tuple(found), tuple(matched))
+
+
+def compare(source: Looked, export: Looked, classes: Sequence[str], score_threshold: float,
+            bounds: Bounds) -> dict[str, Any]:
+    """Return how far an export is from its source, and its ``figures``."""
+    boxes = same = 0
+    for before, after in zip(source.found, export.found):
+        agree = agreement(before, after, score_threshold, bounds)
+        boxes, same = boxes + len(agree), same + int(agree.sum())
+    accuracy = figures(export.matched, classes, score_threshold)
+    reference = figures(source.matched, classes, score_threshold)
+    return {'pictures': len(source.found), 'boxes': boxes, 'same': same,
+            'share': same / boxes if boxes else None, 'iou': bounds.iou, 'score': bounds.score,
+            'map50_source': reference['map50'], 'figures': accuracy,
+            'map50_change': (accuracy['map50'] or 0.0) - (reference['map50'] or 0.0)}
+
+
+def agreement(source: Detections, export: Detections, score_threshold: float,
+              bounds: Bounds) -> NDArray[np.bool_]:
+    """Return of each sure box of ``source`` whether ``export`` has it too."""
+    best = source.scores[:_GUESSES]  # the best come first
+    sure = source.scores >= min(score_threshold, best[-1] if len(best) else 1.0)
+    alike = ((overlaps(source.boxes[sure], export.boxes) >= bounds.iou)
+             & (source.classes[sure][:, None] == export.classes)
+             & (np.abs(source.scores[sure][:, None] - export.scores) <= bounds.score))
+    return alike.any(axis=1)
+
+
+def problems(parity: dict[str, Any], bounds: Bounds) -> list[str]:
+    """Return which bounds an export exceeds."""
+    found = []
+    if parity['share'] is None or parity['share'] < bounds.share:
+        found.append(f'{parity["same"]} of {parity["boxes"]} boxes are the same (IoU '
+                     f'{bounds.iou}, score ± {bounds.score}); the bound is {bounds.share:.1%}')
+    if parity['map50_change'] < -bounds.map50:
+        found.append(f'mAP50 changes by {parity["map50_change"]:+.4f}; the bound is '
+                     f'-{bounds.map50}')
+    return found
+
+
+def _corners(rows: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the labelled boxes [M, 4] in pixels from centres and sizes as shares."""
+    centres, halves = rows[:, 1:3], rows[:, 3:] / 2
+    scale = np.array([shape[1], shape[0]] * 2)
+    return np.concatenate((centres - halves, centres + halves), axis=1) * scale
