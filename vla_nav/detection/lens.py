@@ -112,7 +112,7 @@ def lens_of(info: Any, height: int, width: int) -> Lens:
     # Sides are rounded where a picture is made smaller.
     if abs(across * info.height - down * info.height) > 2:
         raise ValueError(f'camera_info is for pictures of {info.width}x{info.height}, these have '
-                         f'{width}x{height}, which is another shape: calibrate the camera for them')
+                         f'{width}x{height}, another shape: calibrate the camera for them')
     return Lens(height, width, np.diag((across, down, 1.0)) @ matrix, distortion,
                 name == _FISHEYE)
 

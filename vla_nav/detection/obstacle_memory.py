@@ -69,7 +69,7 @@ class ObstacleMemory:
         shown = ground.shows(known, _MARGIN)
         apart = np.linalg.norm(known[:, None] - seen.points[None], axis=-1)
         same = apart <= _SAME_M + _SAME_SHARE * np.linalg.norm(known, axis=-1)[:, None]
-        # A cut box's foot is below the picture: there, a foot that was seen before is known better.
+        # A cut box's foot is below the picture: a foot seen before is known better.
         worse = seen.cut & ~(shown | self._cut)[:, None]
         replaced = (same & ~worse).any(axis=1)
         under = ~shown & _below(known, seen.points[seen.cut], ground.stands_at).any(axis=1)
