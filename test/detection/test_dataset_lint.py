@@ -133,7 +133,7 @@ def test_a_thousand_equal_faults_are_told_shortly(data: Path):
 
 def test_a_polygon_is_the_box_around_it(data: Path):
     path = data / 'labels/train/1.txt'
-    path.write_text('0 0.1 0.2 0.5 0.2 0.3 0.8\n')
+    path.write_text('\ufeff0 0.1 0.2 0.5 0.2 0.3 0.8\n', 'utf-8')  # as some tools begin a file
     assert lint_dataset(data) == []
     assert read_labels(path, 2)[0] == pytest.approx([0, 0.3, 0.5, 0.4, 0.6])
 

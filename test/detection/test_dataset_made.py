@@ -26,10 +26,12 @@ from vla_nav.detection.dataset.silhouette import View  # noqa: E402
 from vla_nav.detection.dataset.things import CLASSES, labelled_things  # noqa: E402
 from vla_nav.detection.dataset.yolo import (  # noqa: E402
     DatasetError,
+    label_file,
     open_dataset,
     parse_line,
     read_labels,
 )
+from vla_nav.detection.training.yolo import ultralytics  # noqa: E402
 from vla_nav.simulation.layout import Block, Person  # noqa: E402
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED, sample  # noqa: E402
 from vla_nav.simulation.world import World  # noqa: E402
@@ -160,6 +162,18 @@ def test_the_made_set_reads_back_lints_clean_and_counts_what_it_holds(made: Path
         assert {name: n for name, n in found['instances'].items() if n} == counted
     card = (made / 'card.md').read_text()
     assert '--train 3 --val 2 --test 3 --seed 5' in card and 'at least 6 pixels' in card
+
+
+def test_ultralytics_reads_the_same_boxes(made: Path):
+    pictures = [path for found in open_dataset(made).splits.values() for path in found]
+    with ultralytics('data.utils') as library:
+        labels = library.img2label_paths([str(path) for path in pictures])
+        for picture, label in zip(pictures, labels, strict=True):
+            assert Path(label) == label_file(picture)
+            _, rows, shape, *_, corrupt, message = library.verify_image_label(
+                (str(picture), label, '', False, len(CLASSES), 0, 0, False))
+            assert corrupt == 0 and message == '' and shape in {(192, 256), (480, 640), (360, 640)}
+            assert rows == pytest.approx(read_labels(Path(label), len(CLASSES)), abs=1e-6)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(made: Path, tmp_path: Path):

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 DATA_YAML = 'data.yaml'
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 SPLITS = ('train', 'val', 'test')
-_ROUNDING = 1e-5  # label files hold five digits or six
+# What ultralytics lets pass, too: rounded numbers, and boxes drawn a little over the edge.
+_OVER = 0.01
 
 
 class DatasetError(ValueError):
@@ -99,7 +100,7 @@ def label_lines(path: Path) -> Iterator[tuple[int, str]]:
     if not path.is_file():
         return
     try:
-        text = path.read_text('utf-8')
+        text = path.read_text('utf-8-sig')  # some tools begin with a byte-order mark
     except (OSError, ValueError) as error:
         raise DatasetError(f'{path}: cannot be read as text: {error}') from error
     for number, line in enumerate(text.splitlines(), 1):
@@ -133,7 +134,7 @@ def parse_line(line: str, classes: int) -> tuple[float, float, float, float, flo
         return Wrong(f'class is {words[0]}, names has 0 to {classes - 1}',
                      'correct the number, or add the class to names')
     outside = [word for word, value in zip(words[1:], values[1:])
-               if not -_ROUNDING <= value <= 1 + _ROUNDING]
+               if not -_OVER <= value <= 1 + _OVER]
     if outside:
         return Wrong(f'{outside[0]} is outside of 0 to 1',
                      "divide by the picture's width and height")
