@@ -14,7 +14,7 @@ def _build(level: str, activation: str = 'relu', width: float | None = None) -> 
 
 @pytest.mark.parametrize('level, millions, gflops', [
     ('L0', 2.59, 6.51), ('L1', 2.84, 8.79), ('L2', 3.35, 10.49), ('L3', 3.57, 10.59),
-    ('L4', 3.46, 9.46)])
+    ('L4', 3.43, 9.46)])
 def test_levels_have_their_published_size(level, millions, gflops):
     model = _build(level)
     assert levels.parameters(model) / 1e6 == pytest.approx(millions, abs=0.005)

@@ -191,7 +191,7 @@ def test_boxes_that_moved_or_changed_their_score_are_no_longer_the_same():
 
     def agree(boxes=boxes, scores=(0.9, 0.5), classes=(0, 1)):
         found = Detections(np.float32(boxes), np.float32(scores), np.array(classes))
-        return gate.agreement(source, found, 0.25, bounds).tolist()
+        return gate.agreement(source, np.array([True, True]), found, bounds).tolist()
 
     assert agree() == [True, True]
     assert agree(boxes=boxes + np.float32([[0, 0, 0, 0], [1, 1, 1, 1]])) == [True, False]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -20,7 +21,7 @@ class EagerDetector:
         self._model = model
         self._device = next(model.parameters()).device
 
-    def detect(self, image: NDArray) -> Detections:
+    def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Return what is in uint8 [H, W, 3] RGB."""
         place = Letterbox.fit(*image.shape[:2], self.spec.image_size)
         filled = blank(self.spec.image_size)

@@ -17,7 +17,7 @@ from vla_nav.detection.dataset.yolo import label_file, read_labels
 
 # What a trained bundle starts with. Curves of precision need the unlikely boxes too.
 SCORE_THRESHOLD, IOU_THRESHOLD, CURVE_SCORE = 0.25, 0.7, 0.001
-# Where a network is sure of nothing yet, its best guesses are compared.
+# Of a network that is sure of nothing yet, the best guesses in each picture are compared.
 _GUESSES = 5
 Note = Callable[[], None]
 
@@ -40,7 +40,7 @@ BOUNDS = {
     # Single boxes may fall differently where two that overlap have nearly the same score.
     'fp32': Bounds(iou=0.99, score=1e-3, share=0.995, map50=0.001),
     'fp16': Bounds(iou=0.95, score=1e-2, share=0.98, map50=0.005),
-    'int8': Bounds(iou=0.80, score=0.2, share=0.80, map50=0.01),
+    'int8': Bounds(iou=0.75, score=0.2, share=0.80, map50=0.01),
 }
 
 
@@ -68,9 +68,11 @@ def look(detector: Detector, pictures: Sequence[Path], classes: int,
 def compare(source: Looked, export: Looked, classes: Sequence[str], score_threshold: float,
             bounds: Bounds) -> dict[str, Any]:
     """Return how far an export is from its source, and its ``figures``."""
+    sure = any((one.scores >= score_threshold).any() for one in source.found)
     boxes = same = 0
     for before, after in zip(source.found, export.found):
-        agree = agreement(before, after, score_threshold, bounds)
+        kept = before.scores >= score_threshold if sure else np.arange(len(before)) < _GUESSES
+        agree = agreement(before, kept, after, bounds)
         boxes, same = boxes + len(agree), same + int(agree.sum())
     accuracy = figures(export.matched, classes, score_threshold)
     reference = figures(source.matched, classes, score_threshold)
@@ -80,14 +82,12 @@ def compare(source: Looked, export: Looked, classes: Sequence[str], score_thresh
             'map50_change': (accuracy['map50'] or 0.0) - (reference['map50'] or 0.0)}
 
 
-def agreement(source: Detections, export: Detections, score_threshold: float,
+def agreement(source: Detections, kept: NDArray[np.bool_], export: Detections,
               bounds: Bounds) -> NDArray[np.bool_]:
-    """Return of each sure box of ``source`` whether ``export`` has it too."""
-    best = source.scores[:_GUESSES]  # the best come first
-    sure = source.scores >= min(score_threshold, best[-1] if len(best) else 1.0)
-    alike = ((overlaps(source.boxes[sure], export.boxes) >= bounds.iou)
-             & (source.classes[sure][:, None] == export.classes)
-             & (np.abs(source.scores[sure][:, None] - export.scores) <= bounds.score))
+    """Return of each ``kept`` box of ``source`` whether ``export`` has it too."""
+    alike = ((overlaps(source.boxes[kept], export.boxes) >= bounds.iou)
+             & (source.classes[kept][:, None] == export.classes)
+             & (np.abs(source.scores[kept][:, None] - export.scores) <= bounds.score))
     return alike.any(axis=1)
 
 

@@ -83,6 +83,9 @@ def learn(rank: int, workers: int, job: Job, dataset: Dataset, folder: Path,
     if state.epochs >= recipe.epochs:
         return
     pictures = Pictures(dataset, recipe, loaders=0 if device == 'cpu' else 8)
+    if len(pictures) // pictures.batches() < workers:
+        raise ValueError(f'{workers} workers cannot share batches of {recipe.batch} of '
+                         f'{len(pictures)} pictures; give fewer workers or a larger batch')
     if state.epochs == 0 and rank == 0:
         print(f'{len(pictures)} pictures, {pictures.batches()} batches an epoch', flush=True)
     criterion = model.init_criterion()  # type: ignore[operator]

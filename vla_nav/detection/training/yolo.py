@@ -18,7 +18,9 @@ def ultralytics(part: str = '') -> Iterator[Any]:
     ``with ultralytics('nn.tasks') as tasks: tasks.DetectionModel(...)``. ImportError where it is
     not installed.
     """
-    os.environ |= {'YOLO_OFFLINE': 'True', 'YOLO_AUTOINSTALL': 'False'}
+    # The last one: what a bundle says of its network is not evaluated as Python.
+    os.environ |= {'YOLO_OFFLINE': 'True', 'YOLO_AUTOINSTALL': 'False',
+                   'ULTRALYTICS_SAFE_LOAD': 'True'}
     os.environ.setdefault('YOLO_VERBOSE', 'False')
     with torchvision_stand_in.in_place():
         library = importlib.import_module('ultralytics')
