@@ -7,6 +7,7 @@ import typer
 from vla_nav.cli.detector_compare import compare
 from vla_nav.cli.detector_dataset import dataset, lint
 from vla_nav.cli.detector_export import export, verify
+from vla_nav.cli.detector_npu import auto, compile_command, tools
 from vla_nav.cli.detector_train import train
 
 app = typer.Typer(no_args_is_help=True, help='Train, export and compare detectors for NPUs.')
@@ -16,6 +17,9 @@ app.command('train')(train)
 app.command('export')(export)
 app.command('verify')(verify)
 app.command('compare')(compare)
+app.command('tools')(tools)
+app.command('compile')(compile_command)
+app.command('auto')(auto)
 
 
 @app.callback()

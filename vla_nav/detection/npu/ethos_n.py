@@ -3,8 +3,8 @@
 The rules are those of ``SUPPORTED.md`` of the Arm Ethos-N driver stack, release 25.03
 (Apache-2.0), for 8-bit quantised networks by way of Arm NN. Where that document is silent (padding
 of convolutions, dilation, groups) or mistaken (sides for a pooling window of 3) the checks of the
-same release's ``SupportQueries.cpp`` hold. The driver's code has also a multiplication of two tensors that the
-document does not list; here the document counts.
+same release's ``SupportQueries.cpp`` hold. The driver's code has also a multiplication of two
+tensors that the document does not list; here the document counts.
 
 Ranges of quantisation, which depend on the calibration, are taken as met: an operator that is
 listed as supported here can still fall back if its scales are extreme.
