@@ -17,8 +17,9 @@ from vla_nav.simulation.assets import (
 )
 from vla_nav.simulation.layout import PERSON_RADIUS_M, Block, Look, Person, Scenario, Thing
 
-# Bottles and balls are rare in the tasks' scenes, boxes and barriers are in each of them.
-_KINDS = {'cup': 0.19, 'bottle': 0.27, 'cone': 0.17, 'ball': 0.18, 'thing': 0.19}
+# Bottles are rare in the tasks' scenes; so are persons and the landmark, of which a scene has one.
+_KINDS = {'cup': 0.16, 'bottle': 0.35, 'cone': 0.16, 'ball': 0.15, 'thing': 0.18}
+_RARE = 0.9
 _MOST_BLOCKS = 5
 _GAP_M = 0.1
 _TRIES = 40
@@ -45,9 +46,9 @@ def clutter(base: Scenario, rng: np.random.Generator) -> Scenario:
         return None
 
     person = landmark = None
-    if rng.random() < 0.65 and (spot := place(PERSON_RADIUS_M)):
+    if rng.random() < _RARE and (spot := place(PERSON_RADIUS_M)):
         person = Person(spot[0], spot[1], spot[1] + 1.0, 0.5, math.inf)
-    if rng.random() < 0.8:
+    if rng.random() < _RARE:
         landmark = place(0.2)
     objects = [thing for _ in range(OBJECT_SLOTS) if (thing := _thing(rng, place))]
     count = min(_MOST_BLOCKS, BLOCK_SLOTS)
