@@ -11,6 +11,7 @@ import pytest
 
 from vla_nav.monitoring.entities import BASE, CAMERA, Entities
 from vla_nav.nodes.sim_urdf import robot_urdf
+from vla_nav.observations.clouds import cloud_fields
 from vla_nav.simulation.choice import choose_scene
 from vla_nav.simulation.world import CAMERA_X_M
 
@@ -102,6 +103,14 @@ def test_detections_become_labelled_boxes():
     assert found[path, 'half_sizes'] == [[4.0, 2.0]] and found[path, 'labels'] == ['ball 0.75']
     # What is gone must not stay on the picture.
     assert shown(Entities(), 'detections', Some(detections=[]))[path, 'centers'] == []
+
+
+def test_obstacles_are_points_on_the_ground_beside_the_robot():
+    layout = cloud_fields([(1.0, 0.5), (0.25, -0.5)])
+    layout['fields'] = [Some(name=name, offset=offset, datatype=datatype)
+                        for name, offset, datatype in layout['fields']]
+    found = shown(Entities(), 'obstacles', stamped(frame='base_link', **layout))
+    assert found[f'{BASE}/obstacles', 'positions'] == [[1.0, 0.5, 0.0], [0.25, -0.5, 0.0]]
 
 
 def test_odometry_moves_the_robot_and_leaves_a_trail_without_leaps():

@@ -8,6 +8,7 @@ import pytest
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_typestore
 
+from vla_nav.monitoring.boxes import Box
 from vla_nav.recording.bag import Bag
 from vla_nav.recording.drawing import HEIGHT, WIDTH, draw
 from vla_nav.recording.folder import RunFolder
@@ -72,6 +73,28 @@ def test_the_path_is_drawn_where_the_robot_was():
     # y = 1 m to the left of the centre is 50 pixels to its left; x runs upwards.
     assert columns.mean() == pytest.approx(144 - 50, abs=2)
     assert rows.min() == pytest.approx(192 - 45, abs=8) and rows.max() == pytest.approx(292, abs=8)
+
+
+def test_what_the_detector_sees_is_drawn_in_both_views_and_told_in_a_line():
+    state = RunState(camera=encoded(256, 192, 90), top=encoded(288, 384, 0))
+    state.scene = {'top_view': {'x': 2.0, 'y': 0.0, 'metres_per_pixel': 0.02}}
+    state.take_pose((1.0, 0.0, np.pi / 2))
+    assert state.detector == ''
+    before = draw(state, '', '')
+    state.nodes['detector'] = {'level': 'ok', 'message': 'looking', 'detector_hz': '9.9',
+                               'boxes': '1', 'look_p50_ms': '7.5'}
+    state.boxes, state.obstacles = [Box(50, 40, 120, 150, 'cup 0.90')], [(1.0, 0.0)]
+    after = draw(state, '', '')
+    assert (after[:384, :512] != before[:384, :512]).any()
+    # The robot looks to its left, along y: a metre ahead of it is 50 pixels to the left.
+    red = (after[:384, 512:, 0] > 200) & (after[:384, 512:, 1] < 80)
+    rows, columns = np.nonzero(red)
+    assert columns.mean() == pytest.approx(144 - 50, abs=2)
+    assert rows.mean() == pytest.approx(192 + 50, abs=2)
+    assert (after[384:, 512:] != before[384:, 512:]).any()
+    assert state.detector == '9.9 Hz  1 boxes  7.5 ms'
+    state.nodes['detector'] |= {'level': 'error', 'message': 'no obstacles: no camera_info'}
+    assert state.detector == 'no obstacles: no camera_info'
 
 
 def test_without_a_view_from_above_the_command_is_drawn():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,13 @@ from vla_nav.simulation.gl import NoGl, ensure_gl
 _OUT, _ERR = Console(), Console(stderr=True)
 
 
+class Aim(str, Enum):
+    """What of the robot would hit the box."""
+
+    CENTRE = 'centre'
+    EDGE = 'edge'
+
+
 def guard_trials(
     detector: Annotated[str, typer.Option(help="A detector bundle, or truth: the simulator's own "
                                           'boxes.')] = 'models/detector',
@@ -26,6 +34,8 @@ def guard_trials(
     first_seed: Annotated[int, typer.Option(min=0, help='Seeds count up from here.')] = 1_000_000,
     dropped: Annotated[float, typer.Option(min=0.0, max=1.0, help='Share of the pictures that '
                                            'get lost.')] = 0.05,
+    aim: Annotated[Aim, typer.Option(help="The box stands in the way of the robot's middle, or "
+                                     'only of its edge.')] = Aim.CENTRE,
     workers: Annotated[int, typer.Option(min=1, help='Processes; the result does not depend on '
                                          'them.')] = os.cpu_count() or 1,
     pictures: Annotated[int, typer.Option(min=0, help='Worst cases to draw.')] = 6,
@@ -38,7 +48,7 @@ def guard_trials(
         ensure_gl()
         from vla_nav.evaluation import guard_trials as trials
         from vla_nav.evaluation.guard_trials_page import rows, write
-        settings = trials.TrialSettings(detector, episodes, first_seed, dropped)
+        settings = trials.TrialSettings(detector, episodes, first_seed, dropped, aim.value)
         columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
                    TimeRemainingColumn())
         with Progress(*columns, console=_ERR, transient=True) as bar:

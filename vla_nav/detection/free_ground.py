@@ -3,9 +3,12 @@
 The lower edge of a box lies at the depth of the nearest point of what it holds; the rest of a
 long thing seen obliquely, such as the side of a box that the robot passes, stands farther away,
 and its edge laid out on the ground reaches into the free passage. One picture cannot tell. But on
-its way to the passage the robot has looked along that side, and has seen the floor up to it. So
-points of a wide edge that lie where the floor was seen free are left out, unless that would leave
-nothing: then something has moved there.
+its way to the passage the robot has looked along that side, and has seen the floor up to it. In
+its column of the picture, the thing stands where the edge is or farther away; so points of a wide
+edge that lie where the floor was seen free are moved away from the camera to where that ends.
+Where that would move all of them, the edge stays: then something has moved there. What the robot
+could not see that way, because a box is no outline, the inner end of an edge beside its way, is
+left out: see :func:`_outer`.
 """
 
 from __future__ import annotations
@@ -25,10 +28,16 @@ _CELL_M = 0.05
 _HALF_M = 10.0
 # Boxes are taken to be this much larger (share of the picture's height): edges are not exact.
 _MARGIN = 0.01
-# Narrower things have no depth to speak of, and may walk.
+# Narrower things, if they are whole in the picture, have no depth to speak of, and may walk.
 _WIDE_M = 0.5
-# The floor must be free also this far behind a point, or the point is the near side of a thing.
-_BEHIND_M = 0.12
+# A regressed box ends about this share of the picture before the picture's own side.
+_CUT_SHARE = 0.01
+# Where the free floor ends so close behind a point, the point is the near side of a thing.
+_CLOSE_M = 0.12
+# So far behind a lower edge things reach.
+_DEEPEST_M = 1.5
+# Of an edge beside the robot's way, the inner end is that of a side so deep, as a rule.
+_DEPTH_M = 0.7
 
 Array = NDArray[np.float64]
 Pose = tuple[float, float, float]
@@ -53,7 +62,7 @@ class FreeGround:
 
     def sift(self, found: GroundPoints, boxes: ArrayLike, ground: Ground, pose: Pose,
              stamp_ns: int) -> GroundPoints:
-        """Return what of ``found`` can be a foot, and learn from the picture of these boxes.
+        """Return ``found`` with its points moved back, and learn from the picture of these boxes.
 
         ``boxes`` [N, 4] are in pixels; ``pose`` is (x, y, yaw) by odometry.
         """
@@ -61,23 +70,37 @@ class FreeGround:
         if self._origin is None or np.abs(place - self._origin).max() > _HALF_M - _REACH_M - 1.0:
             self.clear()
             self._origin = place
-        keeps = np.ones(len(found), np.bool_)
-        refuted = self._refuted(found.points, ground, pose, stamp_ns)
+        edges = np.asarray(boxes, np.float64).reshape(-1, 4)
+        side = _CUT_SHARE * ground.lens.width
+        cut = (edges[:, 0] <= side) | (edges[:, 2] >= ground.lens.width - side)
+        points, keeps = found.points.copy(), np.ones(len(found), np.bool_)
+        behind, moved = self._behind(points, ground.stands_at, pose, stamp_ns)
         for box in np.unique(found.boxes):
             mine = found.boxes == box
-            ends = found.points[mine][[0, -1]]
-            if np.linalg.norm(ends[1] - ends[0]) > _WIDE_M and not refuted[mine].all():
-                keeps[mine] = ~refuted[mine]
-        self._learn(np.asarray(boxes, np.float64).reshape(-1, 4), ground, pose, stamp_ns)
-        return replace(found, points=found.points[keeps], boxes=found.boxes[keeps],
+            first, last = found.points[mine][[0, -1]]
+            wide = cut[box] or np.hypot(*(last - first)) > _WIDE_M
+            if not wide:
+                continue
+            if not moved[mine].all():
+                points[mine] = behind[mine]
+            keeps[mine] = _outer(found.points[mine] - ground.stands_at)
+        self._learn(edges, ground, pose, stamp_ns)
+        return replace(found, points=points[keeps], boxes=found.boxes[keeps],
                        cut=found.cut[keeps])
 
-    def _refuted(self, points: Array, ground: Ground, pose: Pose,
-                 stamp_ns: int) -> NDArray[np.bool_]:
-        ways = points - ground.stands_at
-        lengths = np.maximum(np.linalg.norm(ways, axis=1, keepdims=True), 1e-9)
-        behind = points + _BEHIND_M * ways / lengths
-        return self._free(points, pose, stamp_ns) & self._free(behind, pose, stamp_ns)
+    def _behind(self, points: Array, camera: Array, pose: Pose,
+                stamp_ns: int) -> tuple[Array, NDArray[np.bool_]]:
+        """Return where the free floor ends behind each point, and which points that moves."""
+        rays = points - camera
+        rays /= np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-9)
+        ways = np.arange(0.0, _DEEPEST_M + _CELL_M, _CELL_M)
+        along = points[:, None] + ways[:, None] * rays[:, None]
+        free = self._free(along.reshape(-1, 2), pose, stamp_ns).reshape(along.shape[:2])
+        free[:, -1] = False
+        # Half a cell less: what is free of a cell's middle need not be free of its end.
+        way = ways[free.argmin(axis=1)] - _CELL_M / 2
+        moved = way > _CLOSE_M
+        return np.where(moved[:, None], points + way[:, None] * rays, points), moved
 
     def _free(self, points: Array, pose: Pose, stamp_ns: int) -> NDArray[np.bool_]:
         cells, inside = self._cells(out_of(points, pose))
@@ -87,11 +110,10 @@ class FreeGround:
 
     def _learn(self, boxes: Array, ground: Ground, pose: Pose, stamp_ns: int) -> None:
         near = self._around + pose[:2]
-        pixels = ground.pixels(into(near, pose))
-        size = np.array([ground.lens.width, ground.lens.height])
+        here = into(near, pose)
+        shown = ground.shows(here)
         margin = _MARGIN * ground.lens.height
-        shown = ((pixels >= 0) & (pixels < size)).all(axis=1)  # false for NaN
-        x, y = pixels[shown].T[..., None]
+        x, y = ground.pixels(here[shown]).T[..., None]
         left, top, right, bottom = boxes.T
         hidden = ((x >= left - margin) & (x <= right + margin)
                   & (y >= top - margin) & (y <= bottom + margin)).any(axis=1)
@@ -110,3 +132,20 @@ class FreeGround:
         inside = ((index >= 0) & (index < size)).all(axis=1)
         whole = np.where(inside[:, None], index, 0).astype(np.int64)
         return (whole[:, 0], whole[:, 1]), inside
+
+
+def _outer(edge: Array) -> NDArray[np.bool_]:
+    """Tell which points [N, 2] of an edge (from the camera, x ahead) are not its inner end.
+
+    A thing that is all on one side of the robot's way shows its inner side, and the column of the
+    inner end is that of the far end of this side, not of the near one, which stands farther to
+    the side by the ratio of their distances. At least the outer half of an edge stays; one that
+    lies across the way shows no side, and stays whole.
+    """
+    ahead, aside = edge.T
+    if aside.min() < 0.0 < aside.max() or ahead.min() <= 0.0:
+        return np.ones(len(edge), np.bool_)
+    slope = np.abs(aside) / ahead
+    inner, outer = slope.min(), slope.max()
+    near_end = inner * (1.0 + _DEPTH_M / ahead.min())
+    return np.asarray(slope >= min(near_end, (inner + outer) / 2) - 1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,9 @@ from vla_nav.detection.obstacle_memory import ObstacleMemory
 from vla_nav.observations.decode import compressed_size
 from vla_nav.observations.messages import frame_from_message
 
+# Below these a robot stands, m/s and rad/s; what it cannot see then changes this much slower.
+_STANDS, _TURNS_NOT = 0.03, 0.05
+_SLOWER = 10
 Pose = tuple[float, float, float]
 
 
@@ -38,6 +42,8 @@ class Lookout:
         """Remember nothing yet."""
         self._detector = detector
         self._free, self._memory = FreeGround(), ObstacleMemory()
+        self._last: tuple[int, Pose] | None = None
+        self._clock_ns = 0
 
     @property
     def spec(self) -> DetectorSpec:
@@ -48,6 +54,7 @@ class Lookout:
         """Forget everything, for a robot that was put elsewhere."""
         self._free.clear()
         self._memory.clear()
+        self._last = None
 
     def look(self, picture: NDArray[np.uint8], size: tuple[int, int], ground: Ground | None,
              pose: Pose | None, stamp_ns: int) -> Sighting:
@@ -64,7 +71,19 @@ class Lookout:
             self.clear()
             return Sighting(found, feet.points)
         feet = self._free.sift(feet, found.boxes, ground, pose, stamp_ns)
-        return Sighting(found, self._memory.update(feet, ground, pose, stamp_ns))
+        self._pass_time(pose, stamp_ns)
+        return Sighting(found, self._memory.update(feet, ground, pose, self._clock_ns))
+
+    def _pass_time(self, pose: Pose, stamp_ns: int) -> None:
+        """Let the memory's time pass: a robot that was stopped must not forget by what."""
+        if self._last is not None:
+            last_ns, (x, y, yaw) = self._last
+            passed = stamp_ns - last_ns
+            turned = abs(math.remainder(pose[2] - yaw, math.tau))
+            stands = (math.hypot(pose[0] - x, pose[1] - y) <= _STANDS * passed * 1e-9
+                      and turned <= _TURNS_NOT * passed * 1e-9)
+            self._clock_ns += passed // _SLOWER if stands else passed
+        self._last = stamp_ns, pose
 
 
 def decode_for(message: Any, image_size: int, decoder: str = 'numpy'

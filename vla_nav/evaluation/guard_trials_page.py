@@ -39,7 +39,8 @@ _PAGE = HEAD + FIGURES + """
 {{ '%.3f' | format(s.ci95[0]) }} to {{ '%.3f' | format(s.ci95[1]) }}); {{ s.stopped }} came to
 rest.{% if s.least_gap_m is not none %} Left between robot and box: median {{ s.gap_m.p50 }} m,
 5 % {{ s.gap_m.p5 }} m, 95 % {{ s.gap_m.p95 }} m, least {{ s.least_gap_m }} m.{% endif %}</p>
-<p class="dim">Detector {{ s.settings.detector }}, ten pictures a second of which
+<p class="dim">Detector {{ s.settings.detector }}, in the way of the robot's
+{{ s.settings.aim }}, ten pictures a second of which
 {{ '%.0f' | format(100 * s.settings.dropped) }} % are lost, seeds from
 {{ s.settings.first_seed }}.</p>
 <img src="{{ plot }}" alt="stop distances">

@@ -58,6 +58,9 @@ class Trace:
 class Watcher(Protocol):
     """What looks out for obstacles."""
 
+    def enter(self) -> None:
+        """Begin with a scene that has just been loaded."""
+
     def obstacles(self, image: NDArray[np.uint8], now_ns: int) -> ArrayLike | None:
         """Return the points [N, 2] in the base frame in a picture; None where it got lost."""
 
@@ -164,6 +167,8 @@ def drive(world: World, judge: Judge, policy: Policy, instruction: str = '', see
     """
     border = border or Border()
     border.enter(world)
+    if watcher:
+        watcher.enter()
     robot, trace, now_ns = Robot(policy, instruction, delay_ns), Trace(), START_NS
     trace.note(world)
     while not judge.done:

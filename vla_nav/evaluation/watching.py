@@ -16,10 +16,14 @@ from vla_nav.detection.ground import Ground, mount_pose
 from vla_nav.detection.lens import Lens
 from vla_nav.detection.lookout import Lookout, Sighting
 from vla_nav.detection.onnx_detector import load_detector
+from vla_nav.detection.own_body import Body, GroundBeyond
+from vla_nav.simulation.layout import ROBOT_RADIUS_M
 from vla_nav.simulation.world import CAMERA_X_M, World
 
 TRUTH = 'truth'
 _TRUE_SIZE = 320
+# The simulated robot with its nose.
+_BODY_M = 0.275
 
 
 class TruthDetector:
@@ -48,12 +52,12 @@ class Watch:
         self._world, self.dropped = world, dropped
         self._lookout = Lookout(detector)
 
-    def enter(self, seed: int) -> None:
-        """Begin with a world that has just been loaded; the seed says what gets lost."""
+    def enter(self) -> None:
+        """Begin with a scene that has just been loaded; its seed says what gets lost."""
         scenario = self._world.scenario
         assert scenario is not None, 'load a scenario first'
         self._lookout.clear()
-        self._random = np.random.default_rng([seed, 0xD207])
+        self._random = np.random.default_rng([scenario.seed, 0xD207])
         self._ground = camera_ground(self._world)
 
     def look(self, picture: NDArray[np.uint8], now_ns: int) -> Sighting | None:
@@ -77,8 +81,8 @@ def camera_ground(world: World) -> Ground:
     height, width = world.height, world.width
     focal = height / 2 / math.tan(math.radians(look.camera_fovy_deg) / 2)
     matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    return Ground(Lens(height, width, matrix),
-                  mount_pose(CAMERA_X_M, 0.0, look.camera_height, 0.0, look.camera_pitch, 0.0))
+    mount = mount_pose(CAMERA_X_M, 0.0, look.camera_height, 0.0, look.camera_pitch, 0.0)
+    return GroundBeyond(Lens(height, width, matrix), mount, Body(ROBOT_RADIUS_M, _BODY_M))
 
 
 def make_watch(name: str, world: World, dropped: float = 0.0) -> Watch:

@@ -23,6 +23,7 @@ from vla_nav.detection.ground import Ground, mount_pose
 from vla_nav.detection.lens import lens_of
 from vla_nav.detection.lookout import Lookout, Sighting, decode_for
 from vla_nav.detection.onnx_detector import load_detector
+from vla_nav.detection.own_body import Body, GroundBeyond
 from vla_nav.monitoring.boxes import Box
 from vla_nav.monitoring.camera_view import camera_mount
 from vla_nav.monitoring.overlay import overlay
@@ -85,6 +86,10 @@ class DetectorParameters(BaseModel):
     camera_rpy: tuple[float, float, float] = Field(
         (0.0, 0.0, 0.0), description='Roll, pitch, yaw of the camera, rad; all 0 looks ahead, '
         'and a pitch above 0 looks down.')
+    robot_radius: float = Field(0.2, gt=0.0, le=5.0, description='Radius of the footprint, m.')
+    body_height: float = Field(
+        0.0, ge=0.0, le=5.0, description="Height of the robot's body, m, where the camera looks "
+        'over it, so that it hides the ground just before the robot; 0 where it does not.')
 
 
 @dataclass(frozen=True)
@@ -264,7 +269,9 @@ class DetectorNode(LifecycleNode):
                            f'{seen.message.header.frame_id or "the frame of the pictures"}')
         else:
             try:
-                ground = Ground(lens_of(seen.info, *size), seen.mount)
+                settings = self._config.value
+                ground = GroundBeyond(lens_of(seen.info, *size), seen.mount,
+                                      Body(settings.robot_radius, settings.body_height))
             except ValueError as error:
                 self._blind = str(error)
             else:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from geometry_msgs.msg import Twist, TwistStamped
@@ -103,7 +104,8 @@ def _topics(image_topic: str, cmd_vel_topic: str, stamped: bool) -> tuple[_Topic
         _Topic('policy/active_instruction', String, LATCHED, _take_instruction),
         _Topic('policy/action_chunk', Path, COMMAND),
         _Topic('obstacles', PointCloud2, SENSOR, _take_obstacles),
-        *((_Topic('detections', Detection2DArray, SENSOR, _take_detections),)
+        # A type that bags do not know by themselves.
+        *((_Topic('detections', Detection2DArray, SENSOR, _take_detections, recorded=False),)
           if Detection2DArray else ()),
         _Topic('guard/state', String, LATCHED, _take_guard),
         _Topic('sim/scenario', String, LATCHED, _take_scene),
@@ -141,7 +143,11 @@ def _take_instruction(state: RunState, message: String) -> None:
 
 
 def _take_obstacles(state: RunState, message: PointCloud2) -> None:
-    state.obstacles = [(x, y) for x, y in points_of(message).tolist()]
+    try:
+        points = points_of(message)
+    except ValueError:  # not the detector's; the guard says what is wrong
+        return
+    state.obstacles = [(x, y) for x, y in points[np.isfinite(points).all(axis=1)].tolist()]
 
 
 def _take_detections(state: RunState, message: Any) -> None:
