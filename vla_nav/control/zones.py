@@ -53,7 +53,7 @@ class ZoneSettings(BaseModel):
     robot_radius: float = Field(
         default=0.2, gt=0.0, le=5.0, description='Radius of the footprint, m.')
     obstacle_clearance: float = Field(
-        default=0.03, ge=0.0, le=5.0,
+        default=0.05, ge=0.0, le=5.0,
         description='Metres left between footprint and obstacle where the robot stops.')
     obstacle_latency: float = Field(
         default=0.2, ge=0.0, le=2.0,
