@@ -74,5 +74,6 @@ def train(
             done, total = iter(range(1 << 60)), 2 * len(dataset.pictures('val'))
             config = trained.finish(folder, state, job, dataset, command,
                                     lambda: show(next(done), total))
-    ERR.print(f'{state} can be removed: it is only to go on with the training')
+    ERR.print(f'{state} can be removed: it is only to go on with the training',
+              soft_wrap=True)
     OUT.print(f'{folder}: {config.name}, see README.md there', markup=False, soft_wrap=True)

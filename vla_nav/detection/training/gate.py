@@ -93,8 +93,10 @@ def agreement(source: Detections, kept: NDArray[np.bool_], export: Detections,
 
 def problems(parity: dict[str, Any], bounds: Bounds) -> list[str]:
     """Return which bounds an export exceeds."""
+    if not parity['boxes']:
+        return [f'no box scores above {CURVE_SCORE} in any of them; train it for longer']
     found = []
-    if parity['share'] is None or parity['share'] < bounds.share:
+    if parity['share'] < bounds.share:
         found.append(f'{parity["same"]} of {parity["boxes"]} boxes are the same (IoU '
                      f'{bounds.iou}, score ± {bounds.score}); the bound is {bounds.share:.1%}')
     if parity['map50_change'] < -bounds.map50:

@@ -101,6 +101,9 @@ def learn(rank: int, workers: int, job: Job, dataset: Dataset, folder: Path,
                 average.update(model)
                 state.steps += 1
                 show(state.steps)
+            if not losses.isfinite().all():
+                raise RuntimeError(f'{folder}: the loss is no number any more in epoch '
+                                   f'{state.epochs + 1}; begin again with a lower learning rate')
             state.epochs += 1
             row = {'epoch': state.epochs, 'rate': rate, 'seconds': time.monotonic() - began,
                    **dict(zip(LOSSES, (losses / pictures.batches()).tolist()))}
@@ -118,7 +121,7 @@ def _check(model: nn.Module, dataset: Dataset, recipe: Recipe) -> dict[str, floa
     spec = DetectorSpec('check', dataset.names, recipe.image_size, CURVE_SCORE, IOU_THRESHOLD)
     found = figures(look(EagerDetector(model, spec), dataset.pictures('val')[:CHECKED],
                          len(dataset.names)).matched, dataset.names, SCORE_THRESHOLD)
-    return {key: found[key] for key in ('map50', 'map50_95')}
+    return {key: found[key] or 0.0 for key in ('map50', 'map50_95')}
 
 
 def step(model: nn.Module, criterion: Any, optimizer: torch.optim.Optimizer,
