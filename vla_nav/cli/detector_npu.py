@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -48,10 +49,12 @@ def tools(
 
 
 def compile_command(
-    model: Annotated[str, typer.Option(metavar='DIR', help='Bundle of `vla-nav detector train`; '
-                                       'or LEVEL/ACTIVATION, such as L3/relu, for random '
-                                       'weights.')],
-    target: _Target,
+    model: Annotated[list[str], typer.Option(
+        metavar='DIR', help='Bundle of `vla-nav detector train`; or LEVEL/ACTIVATION, such as '
+                            'L3/relu, for random weights. May be repeated.')],
+    target: Annotated[list[Literal['ethos-u55-256', 'ethos-u65-512', 'ethos-u85-512',
+                                   'ethos-n78']],
+                      typer.Option(help='The NPU; may be repeated.')],
     image_size: Annotated[int | None, typer.Option(min=32, help='Side of the picture.',
                                                    show_default="the bundle's, or 320")] = None,
     data: Annotated[Path | None, typer.Option(
@@ -59,8 +62,6 @@ def compile_command(
                             'does, which no cycle depends on.')] = None,
     route: Annotated[Literal['tosa', 'tflite'], typer.Option(
         help='How Vela gets the network; tflite leaves LeakyReLU to the CPU.')] = 'tosa',
-    keep: Annotated[Path | None, typer.Option(metavar='DIR', help='Keep the graphs and what the '
-                                              'compiler wrote.')] = None,
     as_json: Annotated[bool, typer.Option('--json', help='Print JSON for programs.')] = False,
 ) -> None:
     """Say what of a detector an NPU runs and what falls back, and estimate its time.
@@ -73,23 +74,32 @@ def compile_command(
         from vla_nav.detection.npu.compile import compile_network
         from vla_nav.detection.npu.report import add_to, lines, reasons
         from vla_nav.detection.npu.targets import target as known_target
-        network, size, bundle = _network(model)
-        size = image_size or size
-        if size % 32:
-            raise ValueError(f'image_size is {size}; give a multiple of 32')
-        pictures = _pictures(data, size)
-        with tempfile.TemporaryDirectory() as work:
-            report = compile_network(network, size, known_target(target), keep or Path(work),
-                                     pictures, route)
-        if bundle is not None:
-            add_to(bundle, {target: report})
+        reports = {}
+        for name in model:
+            network, size, bundle = _network(name)
+            size = image_size or size
+            if size % 32:
+                raise ValueError(f'image_size is {size}; give a multiple of 32')
+            pictures = _pictures(data, size)
+            for chip in target:
+                ERR.print(f'{name} for {chip} ...', markup=False, soft_wrap=True)
+                with tempfile.TemporaryDirectory() as work:
+                    report = compile_network(network, size, known_target(chip), Path(work),
+                                             pictures, route)
+                reports[f'{name}, {chip}'] = report
+                if bundle is not None:
+                    add_to(bundle, {chip: report})
     if as_json:
-        typer.echo(report.model_dump_json(indent=1))
+        typer.echo(json.dumps({name: report.model_dump(mode='json')
+                               for name, report in reports.items()}, indent=1))
         return
-    for line in (*lines({f'{model} on {target}': report}), '', f'At {size} pixels; '
-                 f'{report.assumptions}. {report.tool.name} {report.tool.version}.',
-                 *reasons(report.fallbacks)):
-        OUT.print(line, markup=False, highlight=False, soft_wrap=True)
+    for line in lines(reports):
+        _say(line)
+    for name, report in reports.items():
+        _say(f'\n{name} at {report.image_size} pixels by {report.tool.name} '
+             f'{report.tool.version}; {report.assumptions}')
+        for line in reasons(report.fallbacks):
+            _say(f'  {line}')
 
 
 def auto(
@@ -132,6 +142,10 @@ def auto(
             text, markup=False, soft_wrap=True))
     OUT.print(f'{out / "index.html"}: kept are {", ".join(summary["front"])}', markup=False,
               soft_wrap=True)
+
+
+def _say(line: str) -> None:
+    OUT.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _network(model: str) -> tuple[Any, int, Path | None]:
