@@ -66,7 +66,8 @@ def models(tmp_path: Path) -> list[Path]:
 def _run(models: list[Path], data: Path, out: Path, steps: list[str], **changes: Any) -> Any:
     @contextmanager
     def bar(title: str, total: int) -> Iterator[Any]:
-        yield lambda: steps.append(title)
+        # Looking through the data set is done each time.
+        yield lambda: steps.append(title) if title.endswith(('fp32', 'int8')) else None
 
     now = iter(range(0, 10 ** 9, 1_000_000))
     given = {'split': 'val', 'targets': ('ethos-u55-256',), 'threads': 1, 'rounds': 2, **changes}

@@ -64,23 +64,27 @@ def _alone(world: World, geoms: tuple[int, ...]) -> int:
     return covered
 
 
+def _painted(world: World, geoms: tuple[int, ...]) -> np.ndarray:
+    """Return where the picture [H, W] changes when the geoms turn from black to white."""
+    colours, pictures = world.model.geom_rgba[list(geoms), :3].copy(), []
+    for shade in (0.0, 1.0):
+        world.model.geom_rgba[list(geoms), :3] = shade
+        pictures.append(world.render().astype(int))
+    world.model.geom_rgba[list(geoms), :3] = colours
+    return np.abs(pictures[1] - pictures[0]).max(axis=2) > 0
+
+
 def test_a_box_holds_all_of_a_thing_and_nothing_more(world: World) -> None:
     checked = Counter[str]()
     for shot in shots_of('train', 4, seed=1):
         world.load(scene_of(shot, 1))
-        whole = world.render().astype(int)
         boxes = visible_boxes(world, 320, _ALL)
         shown = world.segmentation()
         things = [t for t in labelled_things(world) if np.isin(shown, t.geoms).any()]
         for thing, box in zip(things, boxes, strict=True):
-            alpha = world.model.geom_rgba[list(thing.geoms), 3].copy()
-            world.model.geom_rgba[list(thing.geoms), 3] = 0
-            changed = np.abs(world.render() - whole).max(axis=2) > 0
-            world.model.geom_rgba[list(thing.geoms), 3] = alpha
-            rows, columns = np.nonzero(changed)
-            # A pixel at the edge may by chance have the colour of what is behind.
-            assert 0 <= columns.min() - box.left <= 1 and 0 <= box.right - 1 - columns.max() <= 1
-            assert 0 <= rows.min() - box.top <= 1 and 0 <= box.bottom - 1 - rows.max() <= 1
+            rows, columns = np.nonzero(_painted(world, thing.geoms))
+            assert (columns.min(), columns.max()) == (box.left, box.right - 1)
+            assert (rows.min(), rows.max()) == (box.top, box.bottom - 1)
             checked[CLASSES[box.class_id]] += 1
     assert len(checked) >= 5
 
@@ -184,9 +188,9 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(made: Path, tmp_path: Path
     content = picture.read_bytes()
     picture.unlink()
     label_path(again, shot).write_text('0 0.5 0.5 0.1 0.1\n')  # as a killed process left it
-    taken = []
-    generate(again, _SMALL, note=taken.append)
-    assert taken == [7, 1] and picture.read_bytes() == content
+    there = []
+    generate(again, _SMALL, note=lambda done, total: there.append((done, total)))
+    assert there == [(7, 8), (8, 8)] and picture.read_bytes() == content
     assert label_path(again, shot).read_text() == label_path(made, shot).read_text()
     with pytest.raises(DatasetError, match='seed is 5'):
         generate(again, replace(_SMALL, seed=6))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import time
@@ -11,11 +12,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-_OUT, _ERR = Console(), Console(stderr=True)
+from vla_nav.cli.detector_progress import OUT, bar, failing
 
 
 def compare(
@@ -36,19 +35,16 @@ def compare(
     as_json: Annotated[bool, typer.Option('--json', help='Print JSON for programs.')] = False,
 ) -> None:
     """Measure detectors on the same pictures and machine, and recommend some of them."""
-    from vla_nav.detection.compare import compare as compare_models
-    from vla_nav.detection.compare_page import write_pages
-    from vla_nav.detection.dataset.yolo import open_dataset
-    try:
+    with failing():
+        from vla_nav.detection.compare import compare as compare_models
+        from vla_nav.detection.compare_page import write_pages
+        from vla_nav.detection.dataset.yolo import open_dataset
         chosen = split or ('test' if 'test' in open_dataset(data).splits else 'val')
         out.mkdir(parents=True, exist_ok=True)
         summary = compare_models(
             [*models, *(more or [])], data, chosen, [name for name in targets.split(',') if name],
             out, threads, rounds, time.perf_counter_ns, _bar)
         write_pages(out, summary)
-    except (ValueError, RuntimeError, OSError) as error:
-        _ERR.print(f'error: {error}', style='red', markup=False, soft_wrap=True)
-        raise typer.Exit(2) from error
     # Last, since a folder with it counts as complete.
     text = json.dumps(summary, indent=2, ensure_ascii=False)
     (out / 'compare.json').write_text(text + '\n', 'utf-8')
@@ -66,16 +62,15 @@ def _show(summary: dict[str, Any], out: Path) -> None:
         table.add_row(name, f'{found["map50"] or 0:.3f}', f'{low:.3f} to {high:.3f}',
                       f'{found["map50_95"] or 0:.3f}', f'{found["recall"] or 0:.3f}',
                       f'{model["latency_ms"][model["deployed"]]["network"]["p50"]:.2f}')
-    _OUT.print(table)
+    OUT.print(table)
     for target, choice in summary['recommendations'].items():
-        _OUT.print(f'{target}: ' + ', '.join(f'{kind} {name or "none"}'
-                                             for kind, name in choice.items()), highlight=False)
-    _OUT.print(f'Page with all figures: {out / "index.html"}', highlight=False)
+        OUT.print(f'{target}: ' + ', '.join(f'{kind} {name or "none"}'
+                                            for kind, name in choice.items()), highlight=False)
+    OUT.print(f'Page with all figures: {out / "index.html"}', highlight=False)
 
 
 @contextmanager
 def _bar(title: str, total: int) -> Iterator[Callable[[], None]]:
-    with Progress(TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-                  console=_ERR, transient=True) as progress:
-        bar = progress.add_task('', total=total)
-        yield lambda: progress.advance(bar)
+    with bar(title) as show:
+        done = itertools.count(1)
+        yield lambda: show(next(done), total)

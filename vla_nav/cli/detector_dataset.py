@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-_OUT, _ERR = Console(), Console(stderr=True)
+from vla_nav.cli.detector_progress import OUT, bar, failing
+
 _Json = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
 
 
@@ -33,22 +32,17 @@ def dataset(
     as_json: _Json = False,
 ) -> None:
     """Make labelled pictures from the simulator, in ultralytics YOLO format."""
-    from vla_nav.simulation.gl import NoGl, ensure_gl
-    try:
+    from vla_nav.simulation.gl import ensure_gl
+    with failing():
         ensure_gl()  # before MuJoCo is imported
         from vla_nav.detection.dataset.boxes import Limits
         from vla_nav.detection.dataset.card import finish_dataset
         from vla_nav.detection.dataset.generate import Settings, generate
         settings = Settings(train, val, test, seed, size,
                             Limits(side_px=min_side, visible=min_visible))
-        with _bar() as progress:
-            bar = progress.add_task('pictures', total=train + val + test)
-            shots = generate(out, settings, workers,
-                             lambda count: progress.advance(bar, count))
+        with bar('pictures') as show:
+            shots = generate(out, settings, workers, show)
         facts = finish_dataset(out, settings, shots)
-    except (NoGl, ValueError, RuntimeError) as error:
-        _ERR.print(f'error: {error}', style='red', markup=False, soft_wrap=True)
-        raise typer.Exit(2) from error
     if as_json:
         print(json.dumps({key: value for key, value in facts.items() if key != 'pictures'},
                          indent=2))
@@ -57,8 +51,8 @@ def dataset(
     for name in facts['classes']:
         table.add_row(name, *(str(found['instances'][name])
                               for found in facts['splits'].values()))
-    _OUT.print(table)
-    _OUT.print(f'{out}: card.md says how it was made; train_sheet.png shows boxes',
+    OUT.print(table)
+    OUT.print(f'{out}: card.md says how it was made; train_sheet.png shows boxes',
                highlight=False)
 
 
@@ -72,23 +66,16 @@ def lint(
     Exit status 1 where there is an error, 0 with warnings only.
     """
     from vla_nav.detection.dataset.lint import lint_dataset
-    with _bar() as progress:
-        bar = progress.add_task('pictures', total=None)
-        findings = lint_dataset(data, lambda done, total: progress.update(
-            bar, completed=done, total=total))
+    with bar('pictures') as show:
+        findings = lint_dataset(data, show)
     if as_json:
         print(json.dumps([finding.to_dict() for finding in findings], indent=2,
                          ensure_ascii=False))
     for finding in () if as_json else findings:
         colour = 'red' if finding.severity == 'error' else 'yellow'
-        _OUT.print(f'[{colour}]{finding.severity}[/] ', end='')
-        _OUT.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+        OUT.print(f'[{colour}]{finding.severity}[/] ', end='')
+        OUT.print(str(finding), markup=False, highlight=False, soft_wrap=True)
     errors = sum(finding.severity == 'error' for finding in findings)
     if not as_json:
-        _OUT.print(f'{errors} errors, {len(findings) - errors} warnings')
+        OUT.print(f'{errors} errors, {len(findings) - errors} warnings')
     raise typer.Exit(1 if errors else 0)
-
-
-def _bar() -> Progress:
-    return Progress(TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn(),
-                    TimeRemainingColumn(), console=_ERR, transient=True)

@@ -25,6 +25,7 @@ from vla_nav.detection.compare_measure import (
 )
 from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.dataset.lint import check_dataset
+from vla_nav.detection.dataset.yolo import open_dataset
 from vla_nav.detection.npu.targets import target as known_target
 from vla_nav.evaluation.machine import describe
 
@@ -44,7 +45,9 @@ def compare(models: Sequence[Path], data: Path, split: str, targets: Sequence[st
     """
     assumptions = {name: known_target(name).assumptions for name in targets}
     candidates = _candidates(models)
-    dataset = check_dataset(data)
+    total = sum(map(len, open_dataset(data).splits.values()))
+    with bar('looking through the data set', total) as note:
+        dataset = check_dataset(data, lambda done, total: note())
     pictures = dataset.pictures(split)
     for candidate in candidates:
         _same_classes(candidate, dataset.names, data)

@@ -44,18 +44,21 @@ class Settings:
 
 
 def generate(out: Path, settings: Settings, workers: int = 1,
-             note: Callable[[int], None] = lambda count: None) -> list[Shot]:
-    """Take the pictures that ``out`` lacks and return all shots; ``note`` counts those done.
+             note: Callable[[int, int], None] = lambda done, total: None) -> list[Shot]:
+    """Take the pictures that ``out`` lacks and return all shots.
 
-    Raises :class:`DatasetError` where ``out`` holds something else, GivenUp where a worker fails.
+    ``note`` takes how many are there, of how many. Raises :class:`DatasetError` where ``out``
+    holds something else, GivenUp where a worker fails.
     """
     _claim(out, settings)
     shots = settings.shots()
     missing = [shot for shot in shots if not picture_path(out, shot).is_file()]
-    note(len(shots) - len(missing))
+    done = len(shots) - len(missing)
+    note(done, len(shots))
     chunks = [missing[i:i + _CHUNK] for i in range(0, len(missing), _CHUNK)]
     for count in _all(out, settings, chunks, workers):
-        note(count)
+        done += count
+        note(done, len(shots))
     return shots
 
 
