@@ -16,7 +16,7 @@ _HEAVY = ('torch', 'transformers', 'ultralytics', 'mujoco', 'gymnasium', 'matplo
 # What of the detector runs on a robot; the rest trains, compiles and compares.
 _DETECTOR = tuple(f'detection/{name}' for name in (
     'contracts', 'bundle', 'letterbox', 'decode', 'onnx_detector', 'lens', 'ground', 'free_ground',
-    'obstacle_memory', 'lookout'))
+    'own_body', 'obstacle_memory', 'lookout'))
 _CORE = ('control', 'observations', 'runtimes', 'episodes', 'simulation', 'policies', 'language',
          'spaces', 'contracts', *_DETECTOR)
 _CLOCKS = {('time', name) for name in (

@@ -218,6 +218,43 @@ def crew(
 
 
 @app.command()
+def detector(
+    detector: Annotated[str, typer.Option(help='Detector bundle, a directory or a shipped one.')]
+    = 'models/detector',
+    against_ultralytics: Annotated[str | None, typer.Option(
+        metavar='MODEL', help='Compare with ultralytics predict: a .pt, or a bundle that was '
+        'trained here.')] = None,
+    picture: Annotated[list[Path] | None, typer.Option(
+        help='A JPEG; may be repeated.  [default: drawn ones of 1280x720]')] = None,
+    steps: Annotated[int, typer.Option(min=2, help='Pictures to measure.')] = 300,
+    warm_up: Annotated[int, typer.Option(min=1, help='Pictures before.')] = 30,
+    markdown: Annotated[bool, typer.Option('--markdown', help='Print the page.')] = False,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Time of a detector, from a JPEG to boxes, at one and two threads, and its memory.
+
+    With ultralytics in a process of its own, taking turns. Exit status 1 where a limit of the
+    shipped detector is not kept.
+    """
+    from vla_nav.evaluation import bench_detector as work
+    from vla_nav.evaluation import bench_detector_page as page
+    plan = work.Plan(steps, warm_up, against_ultralytics, tuple(picture or ()))
+    result = _measure('detector', lambda progress: work.measure(detector, plan, progress), out)
+    if out is not None:
+        (out / 'detector.md').write_text(page.markdown(result), 'utf-8')
+    if markdown:
+        print(page.markdown(result), end='')
+    elif not as_json:
+        for table, rows in ((Table('ms', 'p50', 'p95', 'p99', 'floor'), page.rows(result)),
+                            (Table('2 threads', 'measured', 'limit', 'kept'),
+                             page.bounds(result))):
+            for row in rows:
+                table.add_row(*row)
+            _OUT.print(table)
+    _end(result, as_json)
+
+
+@app.command()
 def ablation(
     preset: Annotated[str, typer.Argument(help='A member of the VLA family, or a YAML file.')]
     = 'hybrid_small',

@@ -6,6 +6,7 @@ import typer
 
 from vla_nav.cli.detector_compare import compare
 from vla_nav.cli.detector_dataset import dataset, lint
+from vla_nav.cli.detector_detect import detect
 from vla_nav.cli.detector_export import export, verify
 from vla_nav.cli.detector_npu import auto, compile_command, tools
 from vla_nav.cli.detector_train import train
@@ -20,6 +21,7 @@ app.command('compare')(compare)
 app.command('tools')(tools)
 app.command('compile')(compile_command)
 app.command('auto')(auto)
+app.command('detect')(detect)
 
 
 @app.callback()

@@ -6,10 +6,11 @@ or farther away. Which column the nearest point is in, a box does not tell; so t
 laid out on the ground, in points so close that no footprint passes between them.
 
 That is exact for the face of an object across the view, but that a camera which looks down sees
-its top wider; and wrong by a radius at the ends of a round one. Of a long object seen obliquely the near end is exact and the rest too near, by the
-object's depth at most: since each column has a ray of its own, no point is nearer than the object
-can be in that direction. Nothing in one box refutes the rest, and without it the end of a barrier
-that does stand across the way would be missing.
+its top wider; and wrong by a radius at the ends of a round one. Of a long object seen obliquely
+the near end is exact and the rest too near, by the object's depth at most: since each column has
+a ray of its own, no point is nearer than the object can be in that direction. Nothing in one box
+refutes the rest, and without it the end of a barrier that does stand across the way would be
+missing; what earlier pictures say of it is the matter of :mod:`vla_nav.detection.free_ground`.
 
 The foot of a box that the picture's lower edge cuts off is below the picture. Its points are where
 the picture ends; the object may be nearer. They are marked ``cut``.

@@ -1,4 +1,4 @@
-"""A process that only detects, and says when its first boxes were there and what memory it took."""
+"""A process that only detects: when its first boxes were there, and what memory it took."""
 
 from __future__ import annotations
 

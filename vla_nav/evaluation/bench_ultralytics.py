@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -50,18 +51,17 @@ class Peer:
                  trace: TracebackType | None) -> None:
         """End the process."""
         assert self._process.stdin and self._process.stdout
-        self._process.stdin.close()
+        with suppress(OSError):  # lines that a process which has ended never took
+            self._process.stdin.close()
         self._process.wait()
         self._process.stdout.close()
 
     def predict(self, number: int) -> int:
         """Return the nanoseconds from a file to its detections."""
         assert self._process.stdin
-        try:
+        with suppress(OSError):  # it has ended, which the next line tells
             self._process.stdin.write(f'{number}\n')
             self._process.stdin.flush()
-        except OSError:  # it has ended, which the next line tells
-            pass
         return int(self._line())
 
     def _line(self) -> str:
