@@ -9,7 +9,7 @@ import pytest
 from vla_nav.policies.config import ConfigError, load_preset, presets
 
 MEMBERS = {'kosmos2_clip_hybrid', 'simple_lstm_extended', 'robovlms_3d', 'clip_lstm',
-           'hybrid_small', 'simple_lstm_small', 'robovlms_small'}
+           'hybrid_small', 'hybrid_wide', 'simple_lstm_small', 'robovlms_small'}
 
 
 def test_every_member_has_a_preset_of_its_name() -> None:

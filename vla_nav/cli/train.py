@@ -121,6 +121,10 @@ def small(
     out: Annotated[Path | None, typer.Option(help="The bundle's folder, runs/PRESET by default; "
                    'a training that was cut off goes on from there.')] = None,
     reader: _Reader = None,
+    rounds: Annotated[int, typer.Option(min=1, help='How often it drives itself, 300 episodes, '
+                                        'and learns from that.')] = 1,
+    memory_steps: Annotated[int, typer.Option(min=1, help='Steps of head and predictor; a large '
+                                              'head needs fewer.')] = 3000,
     workers: Annotated[int, typer.Option(min=1, help='Processes, one thread each.')] = 2,
     quick: Annotated[bool, typer.Option('--quick', help='A few steps only, to see that it '
                                         'runs.')] = False,
@@ -130,7 +134,10 @@ def small(
     from vla_nav.training.family.member import QUICK, MemberPlan, train_member
     from vla_nav.training.family.problems import TrainingError
 
-    plan = replace(QUICK if quick else MemberPlan(), workers=workers)
+    whole = MemberPlan()
+    plan = QUICK if quick else replace(
+        whole, rounds=rounds, remember=replace(whole.remember, steps=memory_steps))
+    plan = replace(plan, workers=workers)
     try:
         metrics = train_member(name, overrides or [], frames, unseen, out or Path('runs') / name,
                                reader or shipped_reader(), plan,

@@ -98,6 +98,26 @@ def test_its_card_tells_what_it_is(trained: Path) -> None:
     assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
 
 
+def test_each_round_drives_with_what_the_one_before_has_learned(
+        data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drove = []
+
+    def drive(glimpse: Glimpse, folder: Path, episodes: int, number: int, workers: int) -> Path:
+        drove.append((number, next(glimpse.parameters()).detach().clone()))
+        frames = folder / f'own_{number}'
+        frames.mkdir(parents=True)
+        return write_frames(frames, 10 + number)
+    monkeypatch.setattr(member, 'drive_itself', drive)
+    metrics = train_member('hybrid_small', [], data, data / 'expert', tmp_path / 'out', READER,
+                           replace(QUICK, rounds=2))
+    assert [number for number, _ in drove] == [0, 1]
+    assert not torch.equal(drove[0][1], drove[1][1])
+    assert metrics['frames'] == 180 + 2 * 60
+    # Two steps to see, and two after each of the rounds.
+    assert [row['step'] for row in metrics['history']] == [2, 4, 6]
+    assert 'in 2 rounds from step 2 on. 6 steps of' in (tmp_path / 'out' / 'README.md').read_text()
+
+
 def test_frames_that_do_not_fit_a_preset_name_the_remedy(data: Path, tmp_path: Path) -> None:
     for override, words in (('backbone.height=64', 'backbone.height=96'),
                             ('action.limits={linear_x: 1}', '3D'), ('action.step_s=0.2', '=0.1')):

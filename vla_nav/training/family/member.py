@@ -26,7 +26,7 @@ from vla_nav.training.card import peak_memory_gib
 from vla_nav.training.dataset import Frames
 from vla_nav.training.family import checkpoint
 from vla_nav.training.family.glimpses import GlimpseJob, learn_glimpses, load_glimpses
-from vla_nav.training.family.own_drives import drive_itself
+from vla_nav.training.family.own_drives import drive_itself, nth
 from vla_nav.training.family.problems import TrainingError, named_memory
 from vla_nav.training.family.remember import encode, judge, learn_to_remember
 from vla_nav.training.family.result import CURVES, METRICS
@@ -48,9 +48,9 @@ Axes: {axes}; chunks of {chunk} steps of {step_ms} ms{shortened}; pictures {widt
     {command}
 
 {frames:,} frames, of the expert's drives and of others with the expert's labels; the last
-{own:,} drives were its own, after {before:,} steps. {steps:,} steps of {batch} single frames for
-backbones and fusion, which then stand still; {memory_steps:,} steps on sequences of their features
-for head and predictor, with gradients over {window} steps.
+{own:,} drives were its own, in {rounds} from step {before:,} on. {steps:,} steps of {batch}
+single frames for backbones and fusion, which then stand still; {memory_steps:,} steps on sequences
+of their features for head and predictor, with gradients over {window} steps.
 {minutes} minutes on {workers} processes, {memory} GiB at most a process. Seed {seed}.
 
 ![Learning curves](curves.png)
@@ -68,19 +68,21 @@ speed cap.
 class MemberPlan:
     """How long a member learns: to see from single frames, to remember from sequences.
 
-    After ``see`` it drives ``own`` episodes, and goes on to ``mend``. The sequences are of about
-    ``encoded`` frames at most.
+    After ``see`` it drives ``own`` episodes, and goes on to ``mend``; each further one of
+    ``rounds`` adds as many episodes and steps. The sequences are of about ``encoded`` frames at
+    most.
     """
 
     see: ImitationConfig = field(default_factory=lambda: ImitationConfig(0, 4300))
     own: int = 300
+    rounds: int = 1
     mend: ImitationConfig = field(default_factory=lambda: ImitationConfig(4300, 7000, decay=2700))
     encoded: int = 200_000
     remember: MemoryConfig = field(default_factory=lambda: MemoryConfig(steps=3000))
     workers: int = 2
 
 
-QUICK = MemberPlan(ImitationConfig(0, 2, batch=8, warm_up=2), 2,
+QUICK = MemberPlan(ImitationConfig(0, 2, batch=8, warm_up=2), 2, 1,
                    ImitationConfig(2, 4, batch=8, warm_up=2, decay=2), 100,
                    MemoryConfig(steps=2, batch=4, length=24), 1)
 
@@ -111,10 +113,12 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
     work = out / 'training'
     job = GlimpseJob(config, folders, unseen, work / 'see', plan.see, plan.workers)
     learn_glimpses(job)
-    if plan.own:
-        own = drive_itself(load_glimpses(job.folder, config)[1], work, plan.own, plan.workers)
+    for number in range(plan.rounds if plan.own else 0):
+        own = drive_itself(load_glimpses(job.folder, config)[1], work, plan.own, number,
+                           plan.workers)
         folders = (*folders, own)
-        job = replace(job, frames=folders, folder=work / 'mend', stretch=plan.mend, before=job)
+        job = replace(job, frames=folders, folder=work / nth('mend', number),
+                      stretch=_later(plan.mend, number), before=job)
         learn_glimpses(job)
     count = len(Frames([*folders]))
     policy, glimpse = load_glimpses(job.folder, config)
@@ -141,6 +145,12 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
     write_family_bundle(policy, reader, out, arrived_threshold=0.5, training={
         'command': command, 'version': __version__, 'frames': count})
     return metrics
+
+
+def _later(stretch: ImitationConfig, rounds: int) -> ImitationConfig:
+    """Return a stretch as long, so many rounds on."""
+    by = rounds * (stretch.last - stretch.first)
+    return replace(stretch, first=stretch.first + by, last=stretch.last + by)
 
 
 def _check_labels(folder: Path) -> None:
@@ -181,8 +191,10 @@ def _card(config: FamilyConfig, metrics: dict[str, Any], plan: MemberPlan,
         axes=', '.join(config.action.space.names), chunk=config.action.chunk,
         step_ms=round(config.action.step_s * 1e3), shortened=shortened,
         width=config.backbone.width, height=config.backbone.height,
-        command=metrics['command'] or '(from Python)', frames=metrics['frames'], own=plan.own,
-        before=plan.see.last, steps=plan.mend.last if plan.own else plan.see.last,
+        command=metrics['command'] or '(from Python)', frames=metrics['frames'],
+        own=plan.own * plan.rounds, before=plan.see.last,
+        rounds='one round' if plan.rounds == 1 else f'{plan.rounds} rounds',
+        steps=_later(plan.mend, plan.rounds - 1).last if plan.own else plan.see.last,
         batch=plan.see.batch * plan.workers, memory_steps=plan.remember.steps,
         window=config.window, minutes=round(metrics['seconds'] / 60, 1), workers=plan.workers,
         memory=metrics['peak_memory_gib'], seed=plan.see.seed, **metrics['validation'])

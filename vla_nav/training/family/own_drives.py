@@ -17,6 +17,7 @@ from vla_nav.training.graph import export_graph, random_views
 
 # Neither compact's rounds nor the study's drives nor an evaluation use these seeds.
 _FIRST_SEED = 500_000
+_SEEDS_A_ROUND = 10_000
 
 
 class GlimpseDriver(nn.Module):
@@ -34,12 +35,23 @@ class GlimpseDriver(nn.Module):
         return chunk.clamp(-1.0, 1.0), torch.sigmoid(arrive), state * 1.0
 
 
-def drive_itself(glimpse: Glimpse, folder: Path, episodes: int, workers: int) -> Path:
-    """Let the glimpse drive and return the folder of labelled frames; what is there is kept."""
-    sizes, driver, frames = glimpse.sizes, folder / 'driver.onnx', folder / 'own'
+def nth(name: str, number: int) -> str:
+    """Return what a round, counted from 0, calls something of its own."""
+    return f'{name}_{number + 1}' if number else name
+
+
+def drive_itself(glimpse: Glimpse, folder: Path, episodes: int, number: int,
+                 workers: int) -> Path:
+    """Let the glimpse drive scenes of round ``number`` and return the folder of labelled frames.
+
+    What is there is kept.
+    """
+    sizes = glimpse.sizes
+    driver, frames = folder / nth('driver', number), folder / nth('own', number)
+    driver = driver.with_suffix('.onnx')
     folder.mkdir(parents=True, exist_ok=True)
     if not driver.exists():
         export_graph(GlimpseDriver(glimpse), driver,
                      random_views(sizes.height, sizes.width), 1)
-    collect(frames, _FIRST_SEED, episodes, driver, workers)
+    collect(frames, _FIRST_SEED + number * _SEEDS_A_ROUND, episodes, driver, workers)
     return frames
