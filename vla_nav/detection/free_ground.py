@@ -38,6 +38,8 @@ _CLOSE_M = 0.12
 _DEEPEST_M = 1.5
 # Of an edge beside the robot's way, the inner end is that of a side so deep, as a rule.
 _DEPTH_M = 0.7
+# An edge that comes so near to the way counts as one across it.
+_ACROSS_M = 0.05
 
 Array = NDArray[np.float64]
 Pose = tuple[float, float, float]
@@ -143,7 +145,7 @@ def _outer(edge: Array) -> NDArray[np.bool_]:
     lies across the way shows no side, and stays whole.
     """
     ahead, aside = edge.T
-    if aside.min() < 0.0 < aside.max() or ahead.min() <= 0.0:
+    if (aside.min() < _ACROSS_M and aside.max() > -_ACROSS_M) or ahead.min() <= 0.0:
         return np.ones(len(edge), np.bool_)
     slope = np.abs(aside) / ahead
     inner, outer = slope.min(), slope.max()

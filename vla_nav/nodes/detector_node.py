@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.time import Time
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -44,6 +44,7 @@ from vla_nav.nodes.running import (
     stamp_to_ns,
     steady_ns,
 )
+from vla_nav.nodes.seeing import READ_ONLY, SeeingParameters
 from vla_nav.nodes.visual_markers import obstacle_dots
 from vla_nav.observations.messages import choose_decoder, odometry_of
 
@@ -51,35 +52,17 @@ from vla_nav.observations.messages import choose_decoder, odometry_of
 _SILENT_NS = 2_000_000_000
 # Odometry that is older says nothing of where the robot is.
 _ODOMETRY_NS = 500_000_000
-_READ_ONLY: Any = {'read_only': True}
 
 
-class DetectorParameters(BaseModel):
+class DetectorParameters(SeeingParameters):
     """What a detector node can be told."""
 
-    model_config = ConfigDict(frozen=True, extra='forbid', allow_inf_nan=False)
-
-    autostart: bool = Field(True, description='Configure and activate at once, also after a '
-                            'respawn.', json_schema_extra=_READ_ONLY)
     bundle: str = Field('', description='Directory of the detector bundle.',
-                        json_schema_extra=_READ_ONLY)
-    provider: Literal['auto', 'tensorrt', 'cuda', 'openvino', 'cpu'] = Field(
-        'auto', description='Where the network runs: auto, tensorrt, cuda, openvino or cpu.',
-        json_schema_extra=_READ_ONLY)
-    threads: int = Field(1, ge=1, le=64, description='CPU threads of the network.',
-                         json_schema_extra=_READ_ONLY)
+                        json_schema_extra=READ_ONLY)
     rate: float = Field(10.0, ge=0.5, le=100.0, description='Pictures a second that it looks at '
                         'at most.')
-    image_transport: Literal['raw', 'compressed'] = Field(
-        'raw', description='raw or compressed.', json_schema_extra=_READ_ONLY)
-    decoder: Literal['auto', 'cv_bridge', 'numpy'] = Field(
-        'auto', description='What decodes raw images: cv_bridge, numpy, or auto.',
-        json_schema_extra=_READ_ONLY)
-    stamp_source: Literal['header', 'arrival'] = Field(
-        'header', description="Stamp of a picture: the camera's header, or the time of arrival "
-        'for a camera whose clock is off.', json_schema_extra=_READ_ONLY)
     base_frame: str = Field('base_link', description='Frame of the obstacles.',
-                            json_schema_extra=_READ_ONLY)
+                            json_schema_extra=READ_ONLY)
     camera_xyz: tuple[float, float, float] = Field(
         (0.0, 0.0, 0.0), description='Place of the camera in the base frame, m; at height 0 the '
         "pose comes from robot_description, by the pictures' frame.")

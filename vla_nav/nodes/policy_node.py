@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Path as PathMessage
@@ -32,6 +32,7 @@ from vla_nav.nodes.running import (
     steady_ns,
     steady_timer,
 )
+from vla_nav.nodes.seeing import READ_ONLY, SeeingParameters
 from vla_nav.nodes.thinker import Thinker
 from vla_nav.observations.messages import choose_decoder, frame_from_message
 from vla_nav.runtimes import load_policy
@@ -40,39 +41,23 @@ from vla_nav.runtimes import load_policy
 _CLOCK_OFFSET_NS = 1_000_000_000
 # Every start waits a little; a camera that is silent for longer has a reason.
 _SILENT_NS = 2_000_000_000
-_READ_ONLY: Any = {'read_only': True}
 
 
-class PolicyParameters(TaskSettings):
+class PolicyParameters(TaskSettings, SeeingParameters):
     """What a policy node can be told."""
 
-    autostart: bool = Field(True, description='Configure and activate at once, also after a '
-                            'respawn.', json_schema_extra=_READ_ONLY)
     bundle: str = Field('', description='Directory of the policy bundle.',
-                        json_schema_extra=_READ_ONLY)
-    provider: Literal['auto', 'tensorrt', 'cuda', 'openvino', 'cpu'] = Field(
-        'auto', description='Where the network runs: auto, tensorrt, cuda, openvino or cpu.',
-        json_schema_extra=_READ_ONLY)
-    threads: int = Field(1, ge=1, le=64, description='CPU threads of the network.',
-                         json_schema_extra=_READ_ONLY)
+                        json_schema_extra=READ_ONLY)
     instruction: str = Field('', description='What to do; empty waits for the topic '
                              '"instruction".')
     instruction_file: str = Field('', description='File that keeps the newest instruction over '
                                   'a respawn; use a new one for each run. Empty keeps nothing.',
-                                  json_schema_extra=_READ_ONLY)
-    image_transport: Literal['raw', 'compressed'] = Field(
-        'raw', description='raw or compressed.', json_schema_extra=_READ_ONLY)
-    decoder: Literal['auto', 'cv_bridge', 'numpy'] = Field(
-        'auto', description='What decodes raw images: cv_bridge, numpy, or auto.',
-        json_schema_extra=_READ_ONLY)
-    stamp_source: Literal['header', 'arrival'] = Field(
-        'header', description="Stamp of a picture: the camera's header, or the time of arrival "
-        'for a camera whose clock is off.', json_schema_extra=_READ_ONLY)
+                                  json_schema_extra=READ_ONLY)
     model_delay: float = Field(0.0, ge=0.0, le=4.0, description='Seconds that a slow model is '
                                'known to think, as the guard was told; more is reported.',
-                               json_schema_extra=_READ_ONLY)
+                               json_schema_extra=READ_ONLY)
     base_frame: str = Field('base_link', description='Frame of the velocities.',
-                            json_schema_extra=_READ_ONLY)
+                            json_schema_extra=READ_ONLY)
 
 
 class PolicyNode(LifecycleNode):
