@@ -14,6 +14,7 @@ from vla_nav.detection.npu.problems import NpuError
 from vla_nav.evaluation.markdown import table_lines
 
 REPORT_NAME: Final = 'npu.json'
+_SHOWN = 3  # of a damaged file's problems
 
 
 class _Strict(BaseModel):
@@ -84,8 +85,12 @@ def read_reports(path: Path) -> dict[str, TargetReport]:
     try:
         content = json.loads(path.read_text('utf-8'))
         return {name: TargetReport.model_validate(value) for name, value in content.items()}
-    except (OSError, ValueError, AttributeError, ValidationError) as error:
-        raise NpuError(f'{path}: cannot be read: {error}; remove it and compile again') from error
+    except ValidationError as error:
+        problem = '; '.join(f'{".".join(map(str, one["loc"]))}: {one["msg"]}'
+                            for one in error.errors(include_url=False)[:_SHOWN])
+    except (OSError, ValueError, AttributeError) as error:
+        problem = str(error)
+    raise NpuError(f'{path}: cannot be read: {problem}; remove it and compile again')
 
 
 def lines(reports: Mapping[str, TargetReport]) -> list[str]:
