@@ -47,7 +47,7 @@ def detect(
     else:
         boxes = sum(len(row.get('detections', ())) for row in rows)
         OUT.print(f'{boxes} boxes in {len(rows) - len(unread)} pictures: {out}', markup=False,
-                  highlight=False)
+                  highlight=False, soft_wrap=True)
     for row in unread:
         ERR.print(f'{row["picture"]}: {row["problem"]}', style='red', markup=False,
                   highlight=False, soft_wrap=True)
