@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
 from vla_nav.detection.training.trained import open_trained
@@ -28,4 +29,5 @@ def predictor(model: nn.Module | str, image_size: int, score_threshold: float,
             'iou': iou_threshold, 'rect': not square, 'batch': 1, 'device': 'cpu', 'save': False,
             'verbose': False})
         found.setup_model(model, verbose=False)
+        found(np.zeros((image_size, image_size, 3), np.uint8))  # imports torchvision
     return found
