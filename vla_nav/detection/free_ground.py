@@ -131,7 +131,7 @@ class FreeGround:
         assert self._origin is not None
         size = len(self._seen)
         index = np.floor((points - self._origin + _HALF_M) / _CELL_M)
-        inside = ((index >= 0) & (index < size)).all(axis=1)
+        inside = np.asarray(((index >= 0) & (index < size)).all(axis=1), np.bool_)
         whole = np.where(inside[:, None], index, 0).astype(np.int64)
         return (whole[:, 0], whole[:, 1]), inside
 

@@ -107,5 +107,5 @@ def _enlarged(found: Detections, size: tuple[int, int], shape: tuple[int, ...]) 
     height, width = size
     # A reduced JPEG's sides are rounded up: its pixels are squares of 2, 4 or 8.
     factor = np.float32(round(max(size) / max(shape[:2])))
-    boxes = np.minimum(found.boxes * factor, np.float32([width, height] * 2))
+    boxes = np.minimum(found.boxes * factor, np.array([width, height] * 2, np.float32))
     return replace(found, boxes=boxes)

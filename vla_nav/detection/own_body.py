@@ -38,9 +38,13 @@ class GroundBeyond(Ground):
         self._body, self._camera = body, mount[:3, 3]
 
     def place(self, boxes: ArrayLike) -> GroundPoints:
-        """Return where boxes [N, 4] stand; what the body may hide the foot of counts as cut."""
+        """Return where boxes [N, 4] stand; what the body may hide the foot of counts as cut.
+
+        That is the whole of a box: its lower edge may be as low as the body lets it be seen.
+        """
         found = super().place(boxes)
-        return replace(found, cut=found.cut | self._body.hides(found.points, self._camera))
+        hidden = self._body.hides(found.points, self._camera)
+        return replace(found, cut=found.cut | np.isin(found.boxes, found.boxes[hidden]))
 
     def shows(self, points: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
         """Tell which points [N, 2] are in the picture and not behind the body."""

@@ -113,8 +113,8 @@ def _case(settings: TrialSettings, one: Approach) -> bytes:
 def _with_boxes(picture: NDArray[np.uint8], sighting: Any) -> NDArray[np.uint8]:
     found = sighting.detections
     large = cv2.resize(picture, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST)
-    boxes = [Box(*(2 * side for side in box), f'{score:.2f}')
-             for box, score in zip(found.boxes.tolist(), found.scores.tolist())]
+    boxes = [Box(left, top, right, bottom, f'{score:.2f}') for (left, top, right, bottom), score
+             in zip((2 * found.boxes).tolist(), found.scores.tolist())]
     return overlay(np.asarray(large, np.uint8), (), boxes, '')
 
 

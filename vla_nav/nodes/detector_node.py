@@ -278,8 +278,9 @@ class DetectorNode(LifecycleNode):
             self._detections.publish(detections_message(found, classes, seen.message.header))
         if self._annotated.get_subscription_count():
             shown = found.boxes * np.float32(picture.shape[1] / size[1])
-            boxes = [Box(*box, f'{classes[number]} {score:.2f}') for box, number, score in zip(
-                shown.tolist(), found.classes.tolist(), found.scores.tolist())]
+            boxes = [Box(left, top, right, bottom, f'{classes[number]} {score:.2f}')
+                     for (left, top, right, bottom), number, score in zip(
+                         shown.tolist(), found.classes.tolist(), found.scores.tolist())]
             self._annotated.publish(raw_image(overlay(picture, (), boxes, ''), stamp,
                                               seen.message.header.frame_id))
 
