@@ -79,7 +79,9 @@ def _findings(model: Path, activation: str | None) -> tuple[list[str], list[str]
         return check.wrong_nodes(model, activation), [model.name]
     config = read_detector(model)
     wanted = activation or config.activation
-    findings, looked, count = [], [], None
+    findings: list[str] = []
+    looked: list[str] = []
+    count = None
     if config.files.model is not None:
         from vla_nav.detection.training.trained import open_trained
         network = open_trained(model).model

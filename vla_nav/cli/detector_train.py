@@ -6,7 +6,7 @@ import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -51,8 +51,8 @@ def train(
     data set is checked first; nothing is written beside it.
     """
     folder = out or Path('runs') / f'{Path(level).stem}_{activation}'
-    given = {'epochs': epochs, 'batch': batch, 'rate': lr, 'image_size': image_size,
-             'pictures': pictures, 'mosaic': mosaic}
+    given: dict[str, Any] = {'epochs': epochs, 'batch': batch, 'rate': lr, 'mosaic': mosaic,
+                             'image_size': image_size, 'pictures': pictures}
     with failing():
         import torch
 

@@ -4,6 +4,7 @@ import pytest
 from torch import nn
 
 from vla_nav.detection.training import levels
+from vla_nav.detection.training.yolo import ultralytics
 
 _CLASSES = tuple(f'class {i}' for i in range(15))
 
@@ -56,3 +57,17 @@ def test_a_yaml_that_is_no_level_is_refused(tmp_path):
         (tmp_path / 'own.yaml').write_text(text)
         with pytest.raises(levels.LevelError, match=word):
             levels.read_level(str(tmp_path / 'own.yaml'), 'relu')
+
+
+def test_what_a_bundle_says_of_its_network_is_not_run_as_python(tmp_path):
+    trace = tmp_path / 'trace'
+    architecture = levels.read_level('L3', 'relu', 0.0625)
+    architecture['activation'] = f'open({str(trace)!r}, "w")'
+    with pytest.raises(TypeError):
+        levels.build(architecture, _CLASSES)
+    assert not trace.exists()
+
+
+def test_the_library_is_offline_and_sends_nothing():
+    with ultralytics('utils') as tools:
+        assert not tools.AUTOINSTALL and not tools.ONLINE and not tools.SETTINGS['sync']

@@ -84,7 +84,7 @@ def test_training_writes_a_bundle_that_a_robot_loads(trained, data):
     detector.detect(np.ascontiguousarray(picture))
     metrics = json.loads((trained / 'metrics.json').read_text())
     losses = [sum(row[name] for name in learn.LOSSES) for row in metrics['history']]
-    assert len(losses) == 30 and losses[-1] < losses[3]
+    assert len(losses) == 30 and np.mean(losses[-5:]) < np.mean(losses[5:15])
     assert 'map50' in metrics['history'][14]
     assert metrics['exports']['fp32']['share'] == 1.0
     card = (trained / 'README.md').read_text()

@@ -29,7 +29,7 @@ def learning_curve(history: Sequence[Mapping[str, Any]]) -> bytes:
         panels[1].legend()
         panels[1].set(title='validation pictures')
     for axes in panels:
-        axes.set(xlabel='epoch', ylim=(0, None))
+        axes.set(xlabel='epoch', xlim=(0, epochs[-1] + 1), ylim=(0, None))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
     return to_png(figure, 110)

@@ -55,7 +55,8 @@ class Looked:
 def look(detector: Detector, pictures: Sequence[Path], classes: int,
          note: Note = lambda: None) -> Looked:
     """Run a detector, whose threshold is CURVE_SCORE, over labelled pictures."""
-    found, matched = [], []
+    found: list[Detections] = []
+    matched: list[Matched] = []
     for picture in pictures:
         image = read_picture(picture)
         found.append(detector.detect(image))

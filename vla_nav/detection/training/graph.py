@@ -81,6 +81,7 @@ def quantise(graph: ModelProto, pictures: Iterable[NDArray[np.float32]], path: P
         CalibrationDataReader,
         QuantFormat,
         QuantType,
+        quant_utils,
         quantize_static,
     )
 
@@ -92,6 +93,8 @@ def quantise(graph: ModelProto, pictures: Iterable[NDArray[np.float32]], path: P
             picture = next(self._left, None)
             return None if picture is None else {INPUT: picture}
 
+    graph = copy.deepcopy(graph)
+    quant_utils.add_pre_process_metadata(graph)  # or it asks to do again what export_graph did
     quantize_static(
         graph, str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
         nodes_to_exclude=decoding(graph), activation_type=QuantType.QUInt8,
@@ -99,6 +102,9 @@ def quantise(graph: ModelProto, pictures: Iterable[NDArray[np.float32]], path: P
         # Seven bits a weight: processors without VNNI add two products in 16 bits, and what is
         # proved equal here must not saturate there.
         reduce_range=True)
+    small = onnx.load(path)
+    del small.graph.value_info[:]  # the shapes between, which a robot does not read
+    onnx.save_model(small, path)
 
 
 def decoding(graph: ModelProto) -> list[str]:
