@@ -91,7 +91,7 @@ class Environment:
 
 _COMPLETE = 'requirements.txt'
 VELA = Environment('vela', "Arm's compiler for Ethos-U", '75 MB')
-TOSA = Environment('tosa', 'PyTorch to TOSA by ExecuTorch', '1.6 GB')
+TOSA = Environment('tosa', 'PyTorch to TOSA by ExecuTorch', '1.3 GB')
 TFLITE = Environment('tflite', 'PyTorch to TFLite by LiteRT', '2.1 GB')
 ENVIRONMENTS = {environment.name: environment for environment in (VELA, TOSA, TFLITE)}
 
