@@ -11,7 +11,7 @@ from torch import nn
 
 from vla_nav.detection.npu import ethos_n, vela
 from vla_nav.detection.npu.convert import ROUTE, Converted, Route, by_route
-from vla_nav.detection.npu.graph import Node, nodes_of
+from vla_nav.detection.npu.graph import Node, as_run, nodes_of
 from vla_nav.detection.npu.report import Fallback, TargetReport, Tool
 from vla_nav.detection.npu.targets import Target
 
@@ -34,7 +34,7 @@ def compile_network(model: nn.Module, image_size: int, target: Target, work: Pat
     """
     if target.compiler == 'ethos-n':
         from vla_nav.detection.training.graph import export_graph
-        return judge(nodes_of(export_graph(model, image_size)), image_size, target)
+        return judge(nodes_of(as_run(export_graph(model, image_size))), image_size, target)
     converted = by_route(route, model, image_size, noise(image_size) if pictures is None
                          else pictures, work, target)
     compiled = [vela.compile_graph(graph, target, work) for graph in converted.graphs]

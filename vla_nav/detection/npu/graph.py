@@ -73,11 +73,16 @@ def read_graph(path: Path) -> list[Node]:
     Raises NpuError where the file is no ONNX graph, or the shapes depend on the input.
     """
     try:
-        # Some exporters compute sizes by operators that shape inference cannot follow.
-        model = shape_inference.infer_shapes(optimize(onnx.load(path)), data_prop=True)
+        model = as_run(onnx.load(path))
     except Exception as error:  # protobuf and onnx have no common one
         raise NpuError(f'{path}: cannot be read as ONNX: {error}; export it again') from error
     return nodes_of(model, str(path))
+
+
+def as_run(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph with what is constant computed, and the sizes of all tensors."""
+    # Some exporters compute sizes by operators that shape inference cannot follow.
+    return shape_inference.infer_shapes(optimize(model), data_prop=True)
 
 
 def nodes_of(model: onnx.ModelProto, where: str = 'the graph') -> list[Node]:
