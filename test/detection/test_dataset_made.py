@@ -76,7 +76,7 @@ def _painted(world: World, geoms: tuple[int, ...]) -> np.ndarray:
 
 def test_a_box_holds_all_of_a_thing_and_nothing_more(world: World) -> None:
     checked = Counter[str]()
-    for shot in shots_of('train', 4, seed=1):
+    for shot in shots_of('train', 10, seed=1):
         world.load(scene_of(shot, 1))
         boxes = visible_boxes(world, 320, _ALL)
         shown = world.segmentation()

@@ -52,9 +52,9 @@ def compile_command(
     model: Annotated[list[str], typer.Option(
         metavar='DIR', help='Bundle of `vla-nav detector train`; or LEVEL/ACTIVATION, such as '
                             'L3/relu, for random weights. May be repeated.')],
-    target: Annotated[list[Literal['ethos-u55-256', 'ethos-u65-512', 'ethos-u85-512',
-                                   'ethos-n78']],
-                      typer.Option(help='The NPU; may be repeated.')],
+    target: Annotated[list[str], typer.Option(
+        help='The NPU: ethos-u55-256, ethos-u65-512, ethos-u85-512 or ethos-n78; may be '
+             'repeated.')],
     image_size: Annotated[int | None, typer.Option(min=32, help='Side of the picture.',
                                                    show_default="the bundle's, or 320")] = None,
     data: Annotated[Path | None, typer.Option(
