@@ -55,7 +55,7 @@ def test_numbers_that_are_none_are_an_error_not_an_empty_floor(tmp_path):
     np.zeros((8, 8), np.uint8), np.zeros((8, 8, 1), np.uint8), np.zeros((8, 8, 4), np.uint8),
     np.zeros((8, 8, 3), np.float32)])
 def test_other_than_rgb_is_refused_with_the_remedy(detector, image):
-    with pytest.raises(DetectorError, match='uint8 .H, W, 3. RGB'):
+    with pytest.raises(DetectorError, match=r'uint8 .H, W, 3. RGB'):
         detector.detect(image)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +51,7 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32],
     span = float(boxes[:, [0, 2]].max() - boxes[:, [0, 2]].min()) + 1
     rectangles = np.hstack((boxes[:, :2], boxes[:, 2:] - boxes[:, :2])).astype(np.float64)
     rectangles[:, 0] += classes * span
-    kept = cv2.dnn.NMSBoxes(rectangles, scores, 0.0, iou_threshold,  # type: ignore[arg-type]
-                            top_k=MAX_CANDIDATES)
+    suppress_boxes: Any = cv2.dnn.NMSBoxes  # whose stub knows lists only
+    kept = suppress_boxes(rectangles, scores, 0.0, iou_threshold, top_k=MAX_CANDIDATES)
     # A column before OpenCV 4.5.4, and a tuple where nothing is left.
     return np.asarray(kept, np.int64).reshape(-1)[:MAX_DETECTIONS]

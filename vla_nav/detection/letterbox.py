@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,15 +47,16 @@ class Letterbox:
 
         What is around the picture is left as it is: see :func:`blank`.
         """
+        fitted: Any = image
         if (self.height, self.width) != (self.rows, self.columns):
             try:
-                image = cv2.resize(image, (self.columns, self.rows),  # type: ignore[assignment]
-                                   interpolation=cv2.INTER_LINEAR)
+                fitted = cv2.resize(image, (self.columns, self.rows),
+                                    interpolation=cv2.INTER_LINEAR)
             except cv2.error as error:  # a side beyond 32767 pixels
                 raise DetectorError(f'a picture of {self.width}x{self.height} pixels cannot be '
                                     f'resized: {error}') from error
         place = target[:, self.top:self.top + self.rows, self.left:self.left + self.columns]
-        np.divide(image.transpose(2, 0, 1), np.float32(255), out=place)
+        np.divide(fitted.transpose(2, 0, 1), np.float32(255), out=place)
 
     def undo(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return boxes [N, 4] of the square (left, top, right, bottom) in the picture's pixels.

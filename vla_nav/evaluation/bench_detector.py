@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from vla_nav.bringup.share import find_bundle
 from vla_nav.control.diagnostics import percentiles_ms
 from vla_nav.detection.bundle import read_detector
 from vla_nav.detection.contracts import DetectorError
-from vla_nav.detection.onnx_detector import load_detector
+from vla_nav.detection.onnx_detector import OnnxDetector, load_detector
 from vla_nav.evaluation import machine
 from vla_nav.evaluation.bench_policy import pictures
 from vla_nav.evaluation.bench_ultralytics import Job, Peer
+from vla_nav.observations.decode import compressed_size
 
 THREADS = (1, 2)
 # What the shipped detector must keep on two threads: ms, times as fast, MB.
@@ -63,9 +65,8 @@ def measure(detector: str, plan: Plan,
                 max(THREADS), files, square)))
             for name, square in (('square', True), ('rectangle', False))}
         turns: dict[str, Callable[[int], list[int]]] = {
-            **{str(threads): lambda n, one=one: _frame(one, jpegs[n])
-               for threads, one in detectors.items()},
-            **{name: lambda n, peer=peer: [peer.predict(n)] for name, peer in peers.items()}}
+            **{str(threads): partial(_frame, one, jpegs) for threads, one in detectors.items()},
+            **{name: partial(_ask, peer) for name, peer in peers.items()}}
         times = _interleaved(turns, len(files), plan, note)
         rates = {str(threads): machine.measured_rates(threads) for threads in THREADS}
         graph = Path(folder) / config.files.detector.name
@@ -114,13 +115,17 @@ def _interleaved(turns: dict[str, Callable[[int], list[int]]], files: int, plan:
     return {name: [list(stage) for stage in zip(*row)] for name, row in rows.items()}
 
 
-def _frame(detector: Any, jpeg: bytes) -> list[int]:
+def _frame(detector: OnnxDetector, jpegs: Sequence[bytes], number: int) -> list[int]:
     """Return nanoseconds of the network alone, and from a JPEG to boxes."""
     began = time.perf_counter_ns()
-    detector.detect_encoded(jpeg)
+    detector.detect_encoded(jpegs[number])
     seen = time.perf_counter_ns()
     detector.network()
     return [time.perf_counter_ns() - seen, seen - began]
+
+
+def _ask(peer: Peer, number: int) -> list[int]:
+    return [peer.predict(number)]
 
 
 def _drawn(folder: Path) -> list[str]:
@@ -137,7 +142,6 @@ def _bytes(path: str) -> bytes:
 
 
 def _about(jpeg: bytes, own: bool) -> str:
-    from vla_nav.observations.decode import compressed_size
     height, width = compressed_size(jpeg)
     return f'{width}x{height}, {len(jpeg) // 1000} kB, {"given" if own else "drawn"}'
 
