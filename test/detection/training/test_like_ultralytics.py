@@ -1,0 +1,115 @@
+"""The robot's detector finds the boxes that ultralytics finds with the same network."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from detectors import describe_detector
+
+from vla_nav.detection.onnx_detector import load_detector
+from vla_nav.detection.training import levels
+from vla_nav.detection.training.graph import export_graph
+from vla_nav.detection.training.predictor import predictor
+from vla_nav.evaluation.bench_ultralytics import BenchError, Job, Peer
+
+_SIZE, _SCORE, _IOU = 160, 0.25, 0.7
+_CLASSES = ('box', 'cup', 'person')
+
+
+def _picture(height, width, seed=0):
+    rng = np.random.default_rng(seed)
+    soft = rng.integers(0, 256, (max(height // 12, 1), max(width // 12, 1), 3), np.uint8)
+    return cv2.resize(soft, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope='module')
+def network():
+    """Return a small network whose fresh weights were made to find something."""
+    torch.manual_seed(0)
+    model = levels.build(levels.read_level('L0', 'silu', 0.125), _CLASSES).eval()
+    pictures = torch.from_numpy(np.stack([
+        _picture(_SIZE, _SIZE, seed) for seed in range(4)])).permute(0, 3, 1, 2) / 255
+    with torch.no_grad():
+        # Fresh batch normalisation knows nothing of its inputs: all would be nearly the same.
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.train().momentum = 1.0
+        model(pictures)
+        model.eval()
+        head = model.model[-1]
+        for branch, spread in ((head.cv2, 3.0), (head.cv3, 2.0)):
+            for level in branch:
+                _spread(model, level[-1], pictures, spread)
+    return model
+
+
+def _spread(model, layer, pictures, spread):
+    """Give what ``layer`` puts out this spread, so that one in some ten is above -1."""
+    seen = []
+    hook = layer.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    model(pictures)
+    hook.remove()
+    factor = spread / seen[0].std()
+    layer.weight *= factor
+    layer.bias.copy_((layer.bias - seen[0].mean()) * factor - 1 - 2 * spread)
+
+
+@pytest.fixture(scope='module')
+def bundle(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp('bundle')
+    onnx.save(export_graph(network, _SIZE), folder / 'detector.onnx')
+    describe_detector(folder, classes=_CLASSES, image_size=_SIZE, score_threshold=_SCORE,
+                      iou_threshold=_IOU)
+    return folder
+
+
+def _theirs(predict, image):
+    boxes = predict(np.ascontiguousarray(image[..., ::-1]))[0].boxes
+    xyxy = boxes.xyxy.numpy()
+    # In the grey margin alone, which they cut to boxes without an area.
+    inside = (xyxy[:, 2:] > xyxy[:, :2]).all(1)
+    return xyxy[inside], boxes.conf.numpy()[inside], boxes.cls.numpy()[inside].astype(int)
+
+
+def _ious(a, b):
+    a, b = a[:, None], b[None]
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    both = np.clip(sides, 0, None).prod(-1)
+    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (a, b)]
+    return both / (sum(areas) - both)
+
+
+def test_boxes_scores_and_classes_are_those_of_ultralytics(network, bundle):
+    detector = load_detector(bundle)
+    predict = predictor(network, _SIZE, _SCORE, _IOU)
+    counts = []
+    for seed, (height, width) in enumerate([
+            (160, 160), (720, 1280), (97, 131), (331, 120), (40, 30), (15, 600), (1, 1)]):
+        image = _picture(height, width, seed)
+        found = detector.detect(image)
+        boxes, scores, classes = _theirs(predict, image)
+        assert len(found) == len(boxes), (height, width)
+        counts.append(len(found))
+        if not len(found):
+            continue
+        same = _ious(found.boxes, boxes) * (found.classes[:, None] == classes[None])
+        pairs = same.argmax(1)
+        assert sorted(pairs) == list(range(len(boxes))), (height, width)
+        assert same.max(1).min() >= 0.99
+        np.testing.assert_allclose(found.scores, scores[pairs], atol=1e-3)
+    # Else nothing was compared.
+    assert sum(5 <= count <= 300 for count in counts) >= 4, counts
+
+
+def test_ultralytics_in_its_own_process_times_a_file(network, tmp_path):
+    torch.save({'model': network}, tmp_path / 'model.pt')
+    cv2.imwrite(str(tmp_path / 'a.jpg'), _picture(72, 128))
+    job = Job(str(tmp_path / 'model.pt'), _SIZE, _SCORE, _IOU, 1, [str(tmp_path / 'a.jpg')])
+    with Peer(job) as peer:
+        assert all(peer.predict(0) > 0 for _ in range(2))
+        peer._process.stdin.write('7\n')  # there is no such file
+        with pytest.raises(BenchError, match='ended with status 1'):
+            peer.predict(0)
