@@ -68,7 +68,7 @@ def test_a_collision_is_counted_and_comes_first():
             approach(index=2, collision=True, stopped=False, gap_m=-0.01)]
     assert [one.index for one in worst(done, 3)] == [2, 1, 0]
     summary = summarise(TrialSettings('x', 3), done)
-    assert summary['collisions'] == 1 and summary['stopped'] == 2
+    assert summary['collisions'] == 1 and summary['stopped'] == 1
     assert 'least 0.05' in dict(rows(summary))['left, m']
     none = summarise(TrialSettings('x', 1), [approach(collision=True, stopped=False)])
     assert none['least_gap_m'] is None
