@@ -40,7 +40,7 @@ def test_another_activation_than_the_stated_one_is_found_everywhere(real, stated
 
 
 @pytest.mark.parametrize('planted, kind', [
-    (nn.SiLU(), 'SiLU'), (nn.Hardswish(), 'HardSwish'), (nn.LeakyReLU(0.1), 'LeakyRelu'),
+    (nn.SiLU(), 'SiLU'), (nn.ReLU6(), 'Clip'), (nn.LeakyReLU(0.1), 'LeakyRelu'),
     (nn.Sigmoid(), 'Sigmoid'), (nn.Tanh(), 'Tanh')])
 def test_one_planted_activation_is_reported_by_name(planted, kind):
     model = copy.deepcopy(_model('relu'))

@@ -60,12 +60,12 @@ def wrong_nodes(graph: ModelProto | Path, activation: str, count: int | None = N
         swish = _is_swish(node, readers)
         if node.op_type == 'Sigmoid' and not swish:
             if not _is_score(node, readers, {output.name for output in model.graph.output}):
-                found.append(f'{node.name}: Sigmoid away from the class scores')
+                found.append(f'{node.name or node.output[0]}: Sigmoid away from the class scores')
         elif node.op_type == _OPERATOR[activation] and (
                 swish if activation == 'silu' else _has_right_values(node, model)):
             right += 1
         else:
-            found.append(f'{node.name}: ' + ('SiLU (Sigmoid x Mul)' if swish else node.op_type))
+            found.append(f'{node.name or node.output[0]}: ' + ('SiLU (Sigmoid x Mul)' if swish else node.op_type))
     if count is not None and right != count:
         found.append(f'the graph: {right} times {activation}, the modules compute it {count} '
                      'times')
