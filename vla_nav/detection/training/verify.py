@@ -65,7 +65,8 @@ def wrong_nodes(graph: ModelProto | Path, activation: str, count: int | None = N
                 swish if activation == 'silu' else _has_right_values(node, model)):
             right += 1
         else:
-            found.append(f'{node.name or node.output[0]}: ' + ('SiLU (Sigmoid x Mul)' if swish else node.op_type))
+            kind = 'SiLU (Sigmoid x Mul)' if swish else node.op_type
+            found.append(f'{node.name or node.output[0]}: {kind}')
     if count is not None and right != count:
         found.append(f'the graph: {right} times {activation}, the modules compute it {count} '
                      'times')
