@@ -83,8 +83,9 @@ def _one(detector: Any, file: Path, drawn: Path) -> dict[str, Any]:
         return {'picture': str(file), 'problem': str(error)}
     found = detector.detect(image)
     names = [detector.spec.classes[number] for number in found.classes]
-    boxes = [Box(*box, f'{name} {score:.2f}') for box, name, score in zip(
-        found.boxes.tolist(), names, found.scores.tolist())]
+    boxes = [Box(left, top, right, bottom, f'{name} {score:.2f}')
+             for (left, top, right, bottom), name, score in zip(
+                 found.boxes.tolist(), names, found.scores.tolist())]
     canvas = cv2.cvtColor(overlay(image, (), boxes, ''), cv2.COLOR_RGB2BGR)
     if not cv2.imwrite(str(drawn), canvas):
         raise OSError(f'{drawn}: cannot be written; is the disk full?')

@@ -28,7 +28,7 @@ def decode(output: NDArray[np.float32], place: Letterbox, score_threshold: float
     columns = np.flatnonzero(best > score_threshold)
     candidates = output[:, columns]
     half = candidates[2:4] / 2
-    boxes = np.concatenate((candidates[:2] - half, candidates[:2] + half)).T
+    boxes: Any = np.concatenate((candidates[:2] - half, candidates[:2] + half)).T
     scores, classes = best[columns], candidates[4:].argmax(axis=0)
     kept = suppress(boxes, scores, classes, iou_threshold)
     boxes = place.undo(boxes[kept])

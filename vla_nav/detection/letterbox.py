@@ -63,9 +63,9 @@ class Letterbox:
 
         What sticks out of the picture is cut off.
         """
-        gains = np.float32([self.columns / self.width, self.rows / self.height] * 2)
-        shift = np.float32([self.left, self.top] * 2)
-        limits = np.float32([self.width, self.height] * 2)
+        gains = np.array([self.columns / self.width, self.rows / self.height] * 2, np.float32)
+        shift = np.array([self.left, self.top] * 2, np.float32)
+        limits = np.array([self.width, self.height] * 2, np.float32)
         return np.clip((boxes - shift) / gains, np.float32(0), limits)
 
 

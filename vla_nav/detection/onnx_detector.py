@@ -70,7 +70,7 @@ class OnnxDetector:
         # A pixel of the reduced picture is a square of 2, 4 or 8; the last one may lie half
         # outside of the full picture.
         factor = np.float32(round(max(height, width) / max(image.shape[:2])))
-        boxes = np.minimum(found.boxes * factor, np.float32([width, height] * 2))
+        boxes = np.minimum(found.boxes * factor, np.array([width, height] * 2, np.float32))
         return Detections(boxes, found.scores, found.classes)
 
     def prepare(self, image: NDArray[np.uint8]) -> Letterbox:

@@ -27,7 +27,7 @@ def write_sample(preset: str, overrides: Sequence[str], layers: int, reader: Pat
 
     The backbones lie in ``out/backbones``. Raises ConfigError.
     """
-    config = load_preset(preset, overrides)
+    config = load_preset(preset, [*overrides])
     sources = []
     for name, write in (('kosmos2', _write_kosmos2), ('clip', _write_clip)):
         if getattr(config.backbone, name) is not None:
@@ -51,7 +51,7 @@ def _write_kosmos2(folder: Path, layers: int) -> None:
         Kosmos2Processor,
         XLMRobertaTokenizer,
     )
-    config = Kosmos2Config()
+    config: Any = Kosmos2Config()
     config.text_config.layers = config.vision_config.num_hidden_layers = layers
     Kosmos2Model(config).save_pretrained(folder)
     vocabulary = [(token, 0.0) for token in ('<s>', '<pad>', '</s>', '<unk>')]
@@ -71,7 +71,7 @@ def _write_clip(folder: Path, layers: int) -> None:
     letters = string.ascii_lowercase + string.digits + _PUNCTUATION
     tokens = ['<|startoftext|>', '<|endoftext|>', *letters, *(f'{c}</w>' for c in letters)]
     tokenizer: Any = CLIPTokenizer(vocab={token: i for i, token in enumerate(tokens)}, merges=[])
-    config = CLIPConfig()
+    config: Any = CLIPConfig()
     for tower in (config.text_config, config.vision_config):
         tower.num_hidden_layers = layers
     config.text_config.bos_token_id = 0

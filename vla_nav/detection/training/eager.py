@@ -23,7 +23,8 @@ class EagerDetector:
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Return what is in uint8 [H, W, 3] RGB."""
-        place = Letterbox.fit(*image.shape[:2], self.spec.image_size)
+        height, width = image.shape[:2]
+        place = Letterbox.fit(height, width, self.spec.image_size)
         filled = blank(self.spec.image_size)
         place.fill(image, filled)
         with torch.inference_mode():

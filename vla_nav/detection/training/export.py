@@ -118,7 +118,8 @@ def calibration(dataset: Dataset, image_size: int) -> Iterator[NDArray[np.float3
     files = dataset.pictures('train')
     for number in np.linspace(0, len(files) - 1, min(CALIBRATION, len(files))).round().astype(int):
         image, filled = read_picture(files[number]), blank(image_size)
-        Letterbox.fit(*image.shape[:2], image_size).fill(image, filled)
+        height, width = image.shape[:2]
+        Letterbox.fit(height, width, image_size).fill(image, filled)
         yield filled[None]
 
 

@@ -43,7 +43,8 @@ def export_graph(model: nn.Module, image_size: int) -> ModelProto:
 def _traced(model: nn.Module, image_size: int) -> bytes:
     with torch.inference_mode(), io.BytesIO() as buffer:
         # This exporter names nodes by their module, which the verifier's findings show.
-        torch.onnx.export(model, (torch.zeros(1, 3, image_size, image_size),), buffer,
+        torch.onnx.export(model, (torch.zeros(1, 3, image_size, image_size),),
+                          buffer,  # type: ignore[arg-type]  # as the library's text has it
                           opset_version=OPSET, dynamo=False, input_names=[INPUT],
                           output_names=[OUTPUT])
         return buffer.getvalue()

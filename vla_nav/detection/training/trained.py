@@ -51,7 +51,7 @@ def finish(folder: Path, state: Path, job: Job, dataset: Dataset, command: str,
                if key.startswith('average.')}
     save_file(weights, folder / WEIGHTS)
     model = _network(job.architecture(), job.classes, weights)
-    history = progress['history']
+    history: Any = progress['history']
     config = DetectorConfig(
         name=folder.resolve().name, level=Path(job.level).stem, activation=job.activation,
         classes=job.classes, image_size=job.recipe.image_size, score_threshold=SCORE_THRESHOLD,
