@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
+from unittest import mock
 
 import cv2
 import numpy as np
@@ -50,7 +52,9 @@ def data(tmp_path_factory):
 
 
 def _vla_nav(*words: object) -> str:
-    result = CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
+    line = [str(word) for word in words]
+    with mock.patch.object(sys, 'argv', ['vla-nav', 'detector', *line]):
+        result = CliRunner().invoke(app, line, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 

@@ -90,12 +90,14 @@ def _is_swish(node: NodeProto, readers: dict[str, list[NodeProto]]) -> bool:
 
 def _is_score(node: NodeProto, readers: dict[str, list[NodeProto]], outputs: set[str]) -> bool:
     """Return whether a sigmoid ends in the graph's output, at most joined to the boxes."""
-    if outputs & set(node.output):
+    direct = [reader for name in node.output for reader in readers.get(name, [])]
+    # A graph in half precision casts its output back.
+    if any(outputs & set(one.output)
+           for one in (node, *direct) if one is node or one.op_type == 'Cast'):
         return True
     after = _beyond_quantisation(node, readers)
-    return bool(after) and all(
-        one.op_type in ('Concat', 'Transpose', 'Reshape') and (
-            outputs & set(one.output) or _is_score(one, readers, outputs)) for one in after)
+    return bool(after) and all(one.op_type in ('Concat', 'Transpose', 'Reshape')
+                               and _is_score(one, readers, outputs) for one in after)
 
 
 def _beyond_quantisation(node: NodeProto, readers: dict[str, list[NodeProto]]) -> list[NodeProto]:
