@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import yaml
 from bundles import write_bundle
+from detectors import write_detector
 from nav_msgs.msg import Odometry, Path
 from rclpy.qos import (
     DurabilityPolicy,
@@ -73,11 +74,14 @@ def test_the_file_shows_what_there_is_to_see():
     assert {name for name, *_ in displays()} == _SHOWN
 
 
-def test_each_display_is_fed_by_the_running_graph(probe, graph, bundle):
+def test_each_display_is_fed_by_the_running_graph(probe, graph, bundle, tmp_path):
     """Start what `sim.launch.py rviz:=true` starts, but for RViz, and look as RViz does."""
+    detector = write_detector(tmp_path / 'detector')
     nodes = graph_of('sim', {'policy': str(bundle), 'rviz': 'true', 'seed': '3',
+                             'detector': str(detector),
                              'instruction': 'pass left, stop at the red ball'})
-    assert {node.name for node in nodes} == {'guard', 'policy', 'sim', 'visual', 'rviz'}
+    assert {node.name for node in nodes} == {'guard', 'policy', 'sim', 'detector', 'visual',
+                                          'rviz'}
     for _, topic, kind, qos in displays():
         probe.watch(kind, topic, qos)
     for node in nodes:
