@@ -108,7 +108,8 @@ def test_ctrl_c_is_passed_on_once(supervise, tmp_path):
     supervisor = supervise(program('node', code))
     supervisor.start(0.0)
     until(lambda: 'ready' in supervisor.last_words('node'))
-    supervisor.stop()
+    # A machine that swaps may take longer than a robot waits before it is ended the hard way.
+    supervisor.stop(patience_s=60.0)
     assert supervisor.last_words('node').split() == ['ready', 'SIGINT']
 
 
