@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vla_nav.detection.contracts import DetectorError
+from vla_nav.detection.contracts import Detections, DetectorError
 
 # The grey of the margins that YOLO networks are trained with.
 GREY = 114
@@ -72,3 +72,15 @@ class Letterbox:
 def blank(size: int) -> NDArray[np.float32]:
     """Return a grey square float32 [3, size, size], 0 to 1."""
     return np.full((3, size, size), GREY / 255, np.float32)
+
+
+def enlarged(found: Detections, size: tuple[int, int], shape: tuple[int, ...]) -> Detections:
+    """Return boxes of a reduced JPEG of ``shape`` in pixels of the full one, (height, width)."""
+    if tuple(shape[:2]) == tuple(size):
+        return found
+    height, width = size
+    # A pixel of the reduced picture is a square of 2, 4 or 8; the last one may lie half outside
+    # of the full picture.
+    factor = np.float32(round(max(size) / max(shape[:2])))
+    boxes = np.minimum(found.boxes * factor, np.array([width, height] * 2, np.float32))
+    return replace(found, boxes=boxes)

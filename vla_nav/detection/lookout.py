@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vla_nav.detection.contracts import Detections, Detector, DetectorSpec
 from vla_nav.detection.free_ground import FreeGround
 from vla_nav.detection.ground import Ground
-from vla_nav.detection.letterbox import Letterbox
+from vla_nav.detection.letterbox import Letterbox, enlarged
 from vla_nav.detection.obstacle_memory import ObstacleMemory
 from vla_nav.observations.decode import compressed_size
 from vla_nav.observations.messages import frame_from_message
@@ -63,7 +63,7 @@ class Lookout:
         ``ground`` is for the full picture; ``pose`` is (x, y, yaw) by odometry, without which
         nothing is remembered. Raises DetectorError.
         """
-        found = _enlarged(self._detector.detect(picture), size, picture.shape)
+        found = enlarged(self._detector.detect(picture), size, picture.shape)
         if ground is None:
             return Sighting(found, None)
         feet = ground.place(found.boxes)
@@ -98,14 +98,3 @@ def decode_for(message: Any, image_size: int, decoder: str = 'numpy'
     height, width = compressed_size(bytes(message.data))
     wanted = Letterbox.fit(height, width, image_size)
     return frame_from_message(message, decoder, wanted.rows, wanted.columns).image, (height, width)
-
-
-def _enlarged(found: Detections, size: tuple[int, int], shape: tuple[int, ...]) -> Detections:
-    """Return boxes of a picture of ``shape`` in pixels of the full one."""
-    if tuple(shape[:2]) == tuple(size):
-        return found
-    height, width = size
-    # A reduced JPEG's sides are rounded up: its pixels are squares of 2, 4 or 8.
-    factor = np.float32(round(max(size) / max(shape[:2])))
-    boxes = np.minimum(found.boxes * factor, np.array([width, height] * 2, np.float32))
-    return replace(found, boxes=boxes)

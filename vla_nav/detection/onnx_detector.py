@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vla_nav.detection.bundle import DetectorConfig, as_detector_error, read_detector, read_graph
 from vla_nav.detection.contracts import Detections, DetectorError, DetectorSpec
 from vla_nav.detection.decode import decode
-from vla_nav.detection.letterbox import Letterbox, blank
+from vla_nav.detection.letterbox import Letterbox, blank, enlarged
 from vla_nav.observations.decode import Buffer, compressed_size, decode_compressed
 from vla_nav.runtimes.sessions import start_session
 
@@ -66,12 +66,7 @@ class OnnxDetector:
             image = decode_compressed(data, wanted.rows, wanted.columns)
         except ValueError as error:
             raise DetectorError(str(error)) from error
-        found = self.detect(image)
-        # A pixel of the reduced picture is a square of 2, 4 or 8; the last one may lie half
-        # outside of the full picture.
-        factor = np.float32(round(max(height, width) / max(image.shape[:2])))
-        boxes = np.minimum(found.boxes * factor, np.array([width, height] * 2, np.float32))
-        return Detections(boxes, found.scores, found.classes)
+        return enlarged(self.detect(image), (height, width), image.shape)
 
     def prepare(self, image: NDArray[np.uint8]) -> Letterbox:
         """Write a picture into the network's input, and return where in it."""
