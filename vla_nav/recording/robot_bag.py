@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rosbags.typesys import Stores, get_typestore
 
 from vla_nav.observations.decode import compressed_size
@@ -30,8 +29,8 @@ class RobotBag:
         """Say what the robot is to do from now on."""
         self._add(INSTRUCTION, stamp_ns, _make('std_msgs/msg/String', data=text))
 
-    def picture(self, jpeg: bytes, stamp_ns: int, k: NDArray[np.float64] | None = None) -> None:
-        """Add a JPEG, and the camera's matrix [3, 3]; without one it is not calibrated."""
+    def picture(self, jpeg: bytes, stamp_ns: int) -> None:
+        """Add a JPEG of a camera that is not calibrated."""
         height, width = compressed_size(jpeg)
         header = _header(stamp_ns)
         self._add(IMAGE, stamp_ns, _make(
@@ -40,8 +39,8 @@ class RobotBag:
         # Without a calibration the matrices stay zero, as camera_info defines it.
         self._add(INFO, stamp_ns, _make(
             'sensor_msgs/msg/CameraInfo', header=header, height=height, width=width,
-            distortion_model='', d=np.zeros(0), k=np.zeros(9) if k is None else k.reshape(9),
-            r=np.zeros(9), p=np.zeros(12), binning_x=0, binning_y=0, roi=_make(
+            distortion_model='', d=np.zeros(0), k=np.zeros(9), r=np.zeros(9), p=np.zeros(12),
+            binning_x=0, binning_y=0, roi=_make(
                 'sensor_msgs/msg/RegionOfInterest', x_offset=0, y_offset=0, height=0, width=0,
                 do_rectify=False)))
 
