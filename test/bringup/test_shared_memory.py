@@ -1,13 +1,9 @@
 import fcntl
 import mmap
-import os
-from xml.etree import ElementTree
 
 import pytest
 
-from vla_nav.bringup.shared_memory import remove_stale_segments, use_image_profile
-
-VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
+from vla_nav.bringup.shared_memory import remove_stale_segments
 
 
 @pytest.fixture
@@ -46,17 +42,3 @@ def test_what_is_not_of_fast_dds_stays(tmp_path):
         (tmp_path / name).touch()
     assert remove_stale_segments(tmp_path) == []
     assert len(list(tmp_path.iterdir())) == 2
-
-
-def test_the_profile_is_valid_and_the_users_own_wins(monkeypatch):
-    for name in VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    use_image_profile()
-    profile = os.environ[VARIABLES[0]]
-    sizes = [int(element.text) for element in ElementTree.parse(profile).iter()
-             if element.tag.endswith('segment_size')]
-    assert sizes and sizes[0] > 4 * 1280 * 720 * 3
-    for name in VARIABLES:
-        monkeypatch.setenv(name, 'mine.xml')
-    use_image_profile()
-    assert os.environ[VARIABLES[0]] == 'mine.xml'

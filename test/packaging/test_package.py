@@ -61,7 +61,8 @@ def test_the_wheel_holds_what_ros2_launch_looks_for(wheel):
     names = {name.removeprefix(data): wheel.getinfo(name) for name in wheel.namelist()}
     for name in ('share/ament_index/resource_index/packages/vla_nav', 'share/vla_nav/package.xml',
                  'share/vla_nav/launch/robot.launch.py', 'share/vla_nav/launch/sim.launch.py',
-                 'share/vla_nav/config/robot.yaml', 'share/vla_nav/config/dds/large_images.xml'):
+                 'share/vla_nav/config/robot.yaml', 'share/vla_nav/config/dds/large_images.xml',
+                 'share/vla_nav/config/dds/nodes.xml'):
         assert name in names
     for stub in os.listdir(ROOT / 'scripts'):
         assert names[f'lib/vla_nav/{stub}'].external_attr >> 16 & stat.S_IXUSR

@@ -153,8 +153,9 @@ class Graph:
 
 @pytest.fixture(scope='session')
 def ros():
-    from vla_nav.bringup.shared_memory import remove_stale_segments, use_image_profile
-    use_image_profile()
+    from vla_nav.bringup.dds import use_profile
+    from vla_nav.bringup.shared_memory import remove_stale_segments
+    use_profile('large_images')
     import rclpy
     rclpy.init()
     yield

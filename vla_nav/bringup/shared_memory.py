@@ -1,4 +1,4 @@
-"""Fast DDS and shared memory: a profile for large images, and the removal of stale segments."""
+"""The removal of shared memory that processes of Fast DDS have left behind."""
 
 from __future__ import annotations
 
@@ -6,37 +6,9 @@ import fcntl
 import os
 from pathlib import Path
 
-from vla_nav.bringup.share import share_directory
-
 SHM = Path('/dev/shm')
 _LOCKS = ('_el', '_sl')
 _PREFIXES = ('fastrtps', 'fastdds')  # of Fast DDS 2 (to Jazzy) and 3 (from Kilted)
-_PROFILE_VARIABLES = ('FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE')
-
-
-def use_image_profile() -> None:
-    """Give this process a shared-memory segment that large images fit into.
-
-    Fast DDS's default segment of half a megabyte loses every raw 640x480 picture that is sent
-    best effort. Only the publisher needs the profile. To be called before ``rclpy.init``; a
-    profile that the user has set is left alone.
-    """
-    if any(os.environ.get(name) for name in _PROFILE_VARIABLES):
-        return
-    profile = str(share_directory() / 'config' / 'dds' / 'large_images.xml')
-    for name in _PROFILE_VARIABLES:
-        os.environ[name] = profile
-
-
-def avoid_shared_memory() -> None:
-    """Let this process talk over UDP only; for what must not wait. Call before ``rclpy.init``.
-
-    Whoever sends through shared memory takes a lock of the receiver's port. A process that is
-    stopped while it holds one blocks all other senders to that port until Fast DDS gives up on
-    it, a second later: measured when a camera was stopped, in one of twenty trials. A value that
-    the user has set is left alone.
-    """
-    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
 
 
 def remove_stale_segments(directory: Path = SHM) -> list[str]:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from vla_nav.bringup.shared_memory import use_image_profile
+from vla_nav.bringup.dds import use_profile
 from vla_nav.control.diagnostics import Rate
 from vla_nav.nodes.parameters import Parameters
 from vla_nav.nodes.picture_messages import jpeg_image, raw_image
@@ -142,7 +142,7 @@ def _passed_on(picture: Picture, stamp: Any, frame: str) -> CompressedImage:
 
 def main() -> None:
     """Run the camera node."""
-    use_image_profile()
+    use_profile('large_images')
     run(CameraNode)
 
 

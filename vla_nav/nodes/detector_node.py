@@ -16,7 +16,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
-from vla_nav.bringup.shared_memory import use_image_profile
+from vla_nav.bringup.dds import use_profile
 from vla_nav.control.diagnostics import Latency, Rate
 from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.ground import Ground, mount_pose
@@ -317,7 +317,7 @@ class DetectorNode(LifecycleNode):
 
 def main() -> None:
     """Run the detector."""
-    use_image_profile()
+    use_profile('large_images')
     run(DetectorNode)
 
 

@@ -13,7 +13,7 @@ from std_msgs.msg import Bool, Float32, String
 from std_srvs.srv import Trigger
 from visualization_msgs.msg import MarkerArray
 
-from vla_nav.bringup.shared_memory import avoid_shared_memory
+from vla_nav.bringup.dds import avoid_shared_memory
 from vla_nav.control.diagnostics import Latency, OnChange, Rate
 from vla_nav.control.guard import Guard, GuardSettings, Reason
 from vla_nav.control.limits import Velocity

@@ -16,7 +16,7 @@ from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 
-from vla_nav.bringup.shared_memory import use_image_profile
+from vla_nav.bringup.dds import use_profile
 from vla_nav.control.task import TaskState
 from vla_nav.episodes.bag_reader import Recorded, open_recording
 from vla_nav.episodes.schema import EpisodeError
@@ -226,7 +226,7 @@ class PlayerNode(Node):
 
 def main() -> None:
     """Run the player."""
-    use_image_profile()
+    use_profile('large_images')
     run(PlayerNode)
 
 

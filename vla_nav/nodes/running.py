@@ -16,6 +16,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
 
+from vla_nav.bringup.dds import use_profile
 from vla_nav.nodes.parameters import ParameterError
 
 # A best-effort subscriber matches every publisher; of pictures only the newest counts.
@@ -64,6 +65,7 @@ def run(make: Callable[[], Node], arguments: list[str] | None = None) -> None:
     stop: list[int] = []
     for sent in (signal.SIGINT, signal.SIGTERM):
         signal.signal(sent, lambda number, _: stop.append(number))
+    use_profile('nodes')
     rclpy.init(args=arguments, signal_handler_options=SignalHandlerOptions.NO)
     try:
         node = make()

@@ -12,7 +12,7 @@ from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
 from std_srvs.srv import Trigger
 
-from vla_nav.bringup.shared_memory import use_image_profile
+from vla_nav.bringup.dds import use_profile
 from vla_nav.nodes.parameters import ParameterError, Parameters
 from vla_nav.nodes.reporting import OK, Report, Reporter
 from vla_nav.nodes.running import COMMAND, bring_up, run, steady_ns, steady_timer
@@ -193,7 +193,7 @@ def _make() -> SimNode:
 def main() -> None:
     """Run the simulated robot."""
     ensure_gl()
-    use_image_profile()
+    use_profile('large_images')
     run(_make)
 
 

@@ -9,7 +9,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import String
 
-from vla_nav.bringup.shared_memory import use_image_profile
+from vla_nav.bringup.dds import use_profile
 from vla_nav.nodes.picture_messages import raw_image
 from vla_nav.nodes.running import LATCHED, SENSOR, run, steady_timer
 
@@ -53,7 +53,7 @@ class TrialCamera(Node):
 
 def main() -> None:
     """Run the trial camera."""
-    use_image_profile()
+    use_profile('large_images')
     run(TrialCamera)
 
 

@@ -18,7 +18,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
-from vla_nav.bringup.shared_memory import remove_stale_segments, use_image_profile
+from vla_nav.bringup.dds import use_profile
+from vla_nav.bringup.shared_memory import remove_stale_segments
 from vla_nav.evaluation.machine import memory_mb
 
 _PATIENCE_S = 30.0
@@ -43,7 +44,7 @@ class TrialGraph:
         domain = 1 + os.getpid() % 100
         os.environ['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'LOCALHOST'
         self._environment = {**os.environ, 'ROS_DOMAIN_ID': str(domain)}
-        use_image_profile()
+        use_profile('large_images')
         # A SIGTERM, from `timeout` say, must not leave the processes behind.
         self._sigterm = signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._logs.mkdir(parents=True, exist_ok=True)

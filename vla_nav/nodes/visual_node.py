@@ -15,7 +15,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
-from vla_nav.bringup.shared_memory import use_image_profile
+from vla_nav.bringup.dds import use_profile
 from vla_nav.monitoring.boxes import boxes_of
 from vla_nav.monitoring.camera_view import camera_mount, is_calibrated, path_points, pixels
 from vla_nav.monitoring.overlay import overlay
@@ -166,7 +166,7 @@ def _is_stale(newest: Newest) -> bool:
 
 def main() -> None:
     """Run the node."""
-    use_image_profile()
+    use_profile('large_images')
     run(VisualNode)
 
 
