@@ -84,7 +84,8 @@ def test_the_page_says_what_is_met_and_what_is_missing():
                  name: {'joint': {'mae': value}} for name, value in (
                      ('policy', 0.02), ('constant mean', 0.1), ('constant median', 0.08),
                      ('step-index', 0.07), ('text-blind', 0.05), ('image-blind', 0.04))}}}
-    page = results_page.markdown(taken, 'models/compact', quick=False)
+    made = {'seen': 'abc1234, 2026-01-02'}
+    page = results_page.markdown(taken, made, 'models/compact', quick=False)
     lines = page.splitlines()
     seen = next(line for line in lines if line.startswith('| success, seen layouts'))
     assert '| 0.900 |' in seen and '**no**' in seen and seen.endswith('| 1 |')
@@ -92,7 +93,9 @@ def test_the_page_says_what_is_met_and_what_is_missing():
     assert '| 0.500 |' in next(line for line in lines if 'best baseline but' in line)
     assert '| 0.250 |' in next(line for line in lines if 'best constant' in line)
     assert 'not measured' in next(line for line in lines if 'hidden goal' in line)
-    assert '1. `vla-nav evaluate closed-loop --policy models/compact --episodes 480' in page
+    command, = (line for line in lines if line.startswith('1. '))
+    assert '`vla-nav evaluate closed-loop --policy models/compact --episodes 480' in command
+    assert command.endswith('(abc1234, 2026-01-02)')
     measured = {row['title'] for row in results_page.rows(taken)}
     assert 'SPL' in measured and 'success, hidden goal' not in measured
 
@@ -145,11 +148,15 @@ def test_what_drives_an_export_waits_for_it(tmp_path, monkeypatch):
         else:
             assert words[words.index('--policy') + 1] == str(folder / 'int8' / 'bundle')
         return SimpleNamespace(stdout='{}', returncode=0)
+    monkeypatch.setattr(command, '_commit', lambda: 'abc1234')
     monkeypatch.setattr(subprocess, 'run', run)
-    assert command._take(export, str(bundle), folder, False, True) == {}
-    assert command._take(drives, str(bundle), folder, False, True) == {}
+
+    def taken(measurement):
+        return command._take(measurement, str(bundle), folder, False, True)['summary']
+    assert taken(export) == {}
+    assert taken(drives) == {}
     write_bundle(bundle, actions=(0.1, 0.0, 0.0))
-    assert command._take(export, str(bundle), folder, False, True) == {}, 'it was in the way'
+    assert taken(export) == {}, 'it was in the way'
 
 
 def test_measurements_are_kept_for_the_same_command_and_bundle(tmp_path, monkeypatch):
@@ -159,11 +166,13 @@ def test_measurements_are_kept_for_the_same_command_and_bundle(tmp_path, monkeyp
         calls.append(words)
         assert words[0] == sys.executable and words[-3:-1] == ['--json', '--out']
         return SimpleNamespace(stdout=json.dumps(summary()), returncode=0)
+    monkeypatch.setattr(command, '_commit', lambda: 'abc1234')
     monkeypatch.setattr(subprocess, 'run', run)
     bundle = write_bundle(tmp_path / 'bundle')
     take = [MEASUREMENTS[0], str(bundle), tmp_path / 'results', False]
     assert command._take(*take, False) is None and not calls
     first = command._take(*take, True)
+    assert first['summary'] == summary() and first['made'].startswith('abc1234, 20')
     assert command._take(*take, True) == first and len(calls) == 1
     write_bundle(bundle, actions=(0.1, 0.0, 0.0))
     command._take(*take, True)

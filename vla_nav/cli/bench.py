@@ -136,7 +136,7 @@ def policy(
                                            'docs/deployment.md.')] = False,
     as_json: _Json = False, out: _Out = None,
 ) -> None:
-    """Time of a step on each runtime, interleaved, beside the least that this machine can take.
+    """Time of a step on each runtime, by turns, beside the least that this machine can take.
 
     From a 1280x720 JPEG to velocities, without ROS; with memory and start-up of a fresh process.
     """
@@ -184,7 +184,7 @@ def replay(
     if not as_json:
         table = Table('recording, s', 'pictures', 'x real time', 'peak, MB', 'identical',
                       title=f'evaluate bag, slowest of {runs} runs')
-        table.add_row(f'{result["bag_seconds"]:.0f}', str(result['pictures']),
+        table.add_row(f'{result["seconds"]:.0f}', str(result['pictures']),
                       f'{result["times_real_time"]:.1f}', f'{result["peak_mb"]:.0f}',
                       'yes' if result['identical'] else 'NO')
         _OUT.print(table)

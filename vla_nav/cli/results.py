@@ -52,27 +52,34 @@ def results(
     except PolicyError as error:
         _ERR.print(f'[red]error:[/] {error}', soft_wrap=True)
         raise typer.Exit(1) from error
-    taken, missing = {}, []
+    taken: dict[str, dict[str, Any]] = {}
+    made: dict[str, str] = {}
+    missing = []
     for number, measurement in enumerate(MEASUREMENTS, 1):
         wanted = not only or measurement.key in only.split(',')
         line = measurement.line(policy, quick, str(folder))
         _ERR.print(f'[{number}/{len(MEASUREMENTS)}] {line}',
                    markup=False, highlight=False, soft_wrap=True)
-        summary = (_kept(docs / measurement.kept) if measurement.kept
-                   else _take(measurement, policy, folder, quick, wanted))
+        summary: dict[str, Any] | None
+        if measurement.kept:
+            summary = _kept(docs / measurement.kept)
+        elif (found := _take(measurement, policy, folder, quick, wanted)) is not None:
+            summary, made[measurement.key] = found['summary'], found['made']
+        else:
+            summary = None
         if summary is not None:
             taken[measurement.key] = summary
         elif not (quick and measurement.kept):
             missing.append(measurement.key)
     docs.mkdir(parents=True, exist_ok=True)
-    page = _page(about, markdown(taken, policy, quick, str(folder)), quick)
+    page = _page(about, markdown(taken, made, policy, quick, str(folder)), quick)
     (docs / 'results.md').write_text(page, encoding='utf-8')
     # What lies beside the page already need not be in it.
     apart = {m.key for m in MEASUREMENTS if m.kept}
     kept = {key: {k: v for k, v in summary.items() if k != 'failed_seeds'}
             for key, summary in taken.items() if key not in apart}
-    text = json.dumps({**about, 'rows': rows(taken), 'measurements': kept}, indent=1,
-                      ensure_ascii=False)
+    text = json.dumps({**about, 'rows': rows(taken), 'made': made, 'measurements': kept},
+                      indent=1, ensure_ascii=False)
     (docs / 'results.json').write_text(text + '\n', encoding='utf-8')
     _ERR.print(f'wrote {docs / "results.md"}')
     if missing:
@@ -82,7 +89,10 @@ def results(
 
 def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
           run: bool) -> dict[str, Any] | None:
-    """Return the measurement's summary, from its folder if it is there, else by running it."""
+    """Return a measurement from its folder if it is there, else by running it.
+
+    It holds the ``summary``, and in ``made`` the commit and the day.
+    """
     from vla_nav.evaluation.folder import bundle_hash
     from vla_nav.simulation.scenario import SCENARIO_VERSION
     place = folder / measurement.key
@@ -97,7 +107,7 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
     if stored.is_file():
         known = json.loads(stored.read_text(encoding='utf-8'))
         if known['identity'] == identity:
-            return known['summary']  # type: ignore[no-any-return]
+            return known  # type: ignore[no-any-return]
     if not run:
         return None
     words = [*shlex.split(line)[1:], '--json']
@@ -113,9 +123,11 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
     except ValueError:
         _ERR.print(f'[red]failed with status {done.returncode}[/]')
         return None
+    measured = {'identity': identity, 'made': f'{_commit()}, {_now():%Y-%m-%d}',
+                'summary': summary}
     place.mkdir(parents=True, exist_ok=True)
-    stored.write_text(json.dumps({'identity': identity, 'summary': summary}), encoding='utf-8')
-    return summary
+    stored.write_text(json.dumps(measured), encoding='utf-8')
+    return measured
 
 
 def _kept(path: Path) -> dict[str, Any] | None:
@@ -128,8 +140,7 @@ def _about(policy: str, quick: bool) -> dict[str, Any]:
     from vla_nav.simulation.scenario import SCENARIO_VERSION
     return {
         'quick': quick, 'policy': policy, 'bundle_sha256': bundle_hash(policy),
-        'scenario_version': SCENARIO_VERSION, 'commit': _commit(),
-        'date': datetime.now(timezone.utc).strftime('%Y-%m-%d %H:%M UTC'),
+        'scenario_version': SCENARIO_VERSION, 'date': f'{_now():%Y-%m-%d %H:%M} UTC',
         'machine': f'{_processor()}, {os.cpu_count()} cores, {platform.system()} '
                    f'{platform.machine()}, Python {platform.python_version()}'}
 
@@ -143,10 +154,15 @@ differences with Bonett and Price's. Seeds from 2,000,000 on, which neither trai
 choice of a checkpoint has seen.
 
 - Bundle `{about['policy']}`, config SHA-256 `{about['bundle_sha256'][:16]}`
-- Scenarios {about['scenario_version']}, commit {about['commit']}, {about['date']}
+- Scenarios {about['scenario_version']}; written {about['date']}, each command with the commit and
+  the day that it ran
 - Machine: {about['machine']}
 
 {table}"""
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def _commit() -> str:

@@ -28,6 +28,7 @@ from vla_nav.runtimes.bundle import BundleConfig, EnsembleBundle, FamilyBundle, 
 _CAMERA = (720, 1280)
 _QUALITY = 90
 _STAGES = ('decode', 'network', 'total')
+_TURN = 10
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,11 @@ def subjects(bundles: Sequence[str], runtimes: Sequence[str]) -> list[Subject]:
 
 def measure(chosen: Sequence[Subject], steps: int, warm_up: int, threads: int,
             note: Callable[[int, int], None] = lambda done, of: None) -> dict[str, Any]:
-    """Return the figures of all subjects, interleaved step by step.
+    """Return the figures of all subjects, which take turns of ten steps.
+
+    A robot has one runtime: a step straight after another runtime's would pay for the code and
+    weights that the other has driven out of the caches. Whatever else changes on the machine in
+    the meantime, all of them meet it.
 
     Outputs arrive in the processor's memory before a step counts as done, so that a GPU is
     waited for. Raises PolicyError where nothing can be loaded.
@@ -61,15 +66,16 @@ def measure(chosen: Sequence[Subject], steps: int, warm_up: int, threads: int,
     times: dict[Subject, dict[str, list[int]]] = {
         subject: {stage: [] for stage in _STAGES} for subject in policies}
     order = list(policies)
-    for step in range(warm_up + steps):
-        # Each goes first in turn: what the one before leaves in the caches is nobody's gain.
-        order.append(order.pop(0))
+    for first in range(0, warm_up + steps, _TURN):
+        turn = range(first, min(first + _TURN, warm_up + steps))
         for subject in order:
-            stages = _step(policies[subject], jpegs[step % len(jpegs)], step)
-            if step >= warm_up:
-                for stage, value in zip(_STAGES, stages):
-                    times[subject][stage].append(value)
-        note(step + 1, warm_up + steps)
+            for step in turn:
+                stages = _step(policies[subject], jpegs[step % len(jpegs)], step)
+                if step >= warm_up:
+                    for stage, value in zip(_STAGES, stages):
+                        times[subject][stage].append(value)
+        order.append(order.pop(0))
+        note(turn.stop, warm_up + steps)
     rates = machine.measured_rates(threads)
     rows = {subject.label: {
         'bundle': subject.bundle, 'runtime': subject.runtime,

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_nav.episodes.bag_folders import bag_bytes
 from vla_nav.evaluation import machine
 from vla_nav.language.grammar import phrase
 from vla_nav.recording.robot_bag import RobotBag
@@ -62,11 +63,12 @@ def measure(policy: str, minutes: float, runs: int, work: Path,
         done = subprocess.run([sys.executable, '-m', __name__, str(bag), policy], check=True,
                               stdout=subprocess.PIPE, text=True)
         found.append(json.loads(done.stdout))
-    seconds = found[0]['seconds']
+    # Not the recording's length: that has the pauses between two scenes in it.
+    seconds = found[0]['pictures'] / RATE_HZ
     slowest = max(run['wall_s'] for run in found)
     result = {
-        'policy': policy, 'bag_seconds': seconds, 'pictures': found[0]['pictures'],
-        'bag_bytes': sum(file.stat().st_size for file in bag.iterdir()), 'runs': found,
+        'policy': policy, 'seconds': seconds, 'pictures': found[0]['pictures'],
+        'bag_bytes': bag_bytes(bag), 'runs': found,
         'times_real_time': round(seconds / slowest, 2),
         'peak_mb': max(run['peak_mb'] for run in found),
         'identical': len({run['figures_sha256'] for run in found}) == 1, 'bounds': BOUNDS,
@@ -120,7 +122,7 @@ def main(bag: str, policy: str) -> None:
     del summary['latency_ms']  # all that may vary
     print(json.dumps({
         'wall_s': round(wall_s, 3), 'peak_mb': round(machine.memory_mb(), 1),
-        'seconds': summary['seconds'], 'pictures': summary['pictures']['evaluated'],
+        'pictures': summary['pictures']['evaluated'],
         'figures_sha256': hashlib.sha256(
             json.dumps(summary, sort_keys=True).encode()).hexdigest()}))
 

@@ -29,7 +29,7 @@ def markdown(result: Mapping[str, Any]) -> str:
     versions = ', '.join(f'{name} {version}' for name, version in machine['versions'].items())
     lines = table_lines(COLUMNS, (cells(*subject) for subject in result['subjects'].items()))
     lines += ['', f'{machine["processor"]}, {machine["cores"]} cores, {result["threads"]} '
-              f'thread(s) a network; {result["picture"]}; {result["steps"]} interleaved steps '
+              f'thread(s) a network; {result["picture"]}; {result["steps"]} steps, ten at a turn '
               f'after {result["warm_up"]}; ms where nothing else is said. {versions}. Floor: '
               f'{machine["bytes_per_s"] / 1e9:.1f} GB/s and '
               f'{machine["operations_per_s"] / 1e9:.0f} GFLOP/s measured.']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -24,8 +25,12 @@ def rows(taken: Taken) -> list[dict[str, Any]]:
     return done
 
 
-def markdown(taken: Taken, policy: str, quick: bool, folder: str = FOLDER) -> str:
-    """Return a table a section; a row whose measurement is missing says so."""
+def markdown(taken: Taken, made: Mapping[str, str], policy: str, quick: bool,
+             folder: str = FOLDER) -> str:
+    """Return a table a section; a row whose measurement is missing says so.
+
+    ``made`` says with which commit and when a measurement was made, where that is known.
+    """
     lines = {m.key: m.line(policy, quick, folder) for m in MEASUREMENTS if m.key in taken}
     number = {key: n for n, key in enumerate(lines, 1)}
     out: list[str] = []
@@ -33,7 +38,8 @@ def markdown(taken: Taken, policy: str, quick: bool, folder: str = FOLDER) -> st
         out += [f'## {section.title}', '', *_HEAD, *(_line(row, taken, number)
                                                      for row in section.rows), '']
     out += ['## Commands', '']
-    out += [f'{number[key]}. `{line}`' for key, line in lines.items()]
+    out += [f'{number[key]}. `{line}`' + (f' ({made[key]})' if key in made else '')
+            for key, line in lines.items()]
     return '\n'.join([*out, ''])
 
 
