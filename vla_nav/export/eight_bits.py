@@ -1,0 +1,140 @@
+"""A network's ONNX file in eight bits."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from vla_nav.runtimes.graph import Arrays
+
+# Smaller layers cost nothing in floating point, and what they give steers all others.
+_MIN_WEIGHT = 4096
+_MIN_HALVED = 512
+_BLOCK = 32  # weights that share a scale, where only weights are quantised
+
+
+def quantise(path: Path, calibration: Sequence[Arrays], weights_only: bool) -> None:
+    """Replace the fp32 file by an eight-bit one.
+
+    Static, by activations over ``calibration``: what the graph is fed; or ``weights_only``, for
+    pretrained backbones, whose activations have outliers that eight bits do not hold (Dettmers
+    et al. 2022, arXiv:2208.07339).
+    """
+    from onnxruntime.quantization import matmul_nbits_quantizer, shape_inference
+    if weights_only:
+        # It tells of every node that it leaves alone.
+        logging.getLogger(matmul_nbits_quantizer.__name__).setLevel(logging.WARNING)
+        quantizer = matmul_nbits_quantizer.MatMulNBitsQuantizer(
+            onnx.load(path), bits=8, block_size=_BLOCK, is_symmetric=True)
+        quantizer.process()
+        model = quantizer.model.model
+    else:
+        prepared = path.with_suffix('.prepared.onnx')
+        try:
+            # Folds what is constant, so that weights are seen to be weights.
+            shape_inference.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
+            model = _static(prepared, path, calibration)
+        finally:
+            prepared.unlink(missing_ok=True)
+    _halve(model.graph)
+    onnx.save_model(model, path)
+
+
+def _static(source: Path, path: Path, calibration: Sequence[Arrays]) -> Any:
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._left = iter(calibration)
+
+        def get_next(self) -> Arrays | None:
+            return next(self._left, None)
+
+    graph = onnx.load(source).graph
+    heavy = _heavy(graph)
+    ends = _ends(graph, heavy)
+    quantize_static(
+        str(source), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
+        nodes_to_quantize=[name for name in heavy if name not in ends],
+        activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+        # Seven bits a weight: processors without VNNI add two products in 16 bits, and what is
+        # proved equal here must not saturate there.
+        reduce_range=True)
+    model = onnx.load(path)
+    for node in [node for node in model.graph.node if node.name in ends]:
+        _narrow(model.graph, heavy[node.name], node)
+    return model
+
+
+def _heavy(graph: Any) -> dict[str, str]:
+    """Return the nodes whose weights are worth quantising, each with its weight's name."""
+    large = {tensor.name for tensor in graph.initializer
+             if np.prod(tensor.dims) >= _MIN_WEIGHT}
+    found = {}
+    for node in graph.node:
+        weights = large.intersection(node.input)
+        if node.op_type in ('Conv', 'Gemm', 'MatMul') and weights:
+            found[node.name] = weights.pop()
+    return found
+
+
+def _ends(graph: Any, heavy: Collection[str]) -> set[str]:
+    """Return the heavy nodes that an input reaches through no other, and those before an output.
+
+    Rounding what goes into the first layers and comes out of the last costs most of the accuracy
+    that eight bits lose, and it is customary to leave them alone (Choi et al. 2018,
+    arXiv:1805.06085).
+    """
+    ends = set()
+    for nodes, start, come, go in ((graph.node, graph.input, 'input', 'output'),
+                                   (reversed(graph.node), graph.output, 'output', 'input')):
+        reached = {tensor.name for tensor in start}
+        for node in nodes:
+            if reached.isdisjoint(getattr(node, come)):
+                continue
+            if node.name in heavy:
+                ends.add(node.name)
+            else:
+                reached.update(getattr(node, go))
+    return ends
+
+
+def _narrow(graph: Any, name: str, node: Any) -> None:
+    """Store the weight ``name`` of ``node`` in eight bits, widened where it is loaded."""
+    tensor = next(one for one in graph.initializer if one.name == name)
+    weight = numpy_helper.to_array(tensor)
+    transposed = any(one.name == 'transB' and one.i for one in node.attribute)
+    axis = 0 if node.op_type == 'Conv' or transposed else 1  # of the layer's outputs
+    others = tuple(other for other in range(weight.ndim) if other != axis)
+    largest = np.abs(weight).max(others, keepdims=True)
+    scale = (np.where(largest > 0, largest, 1.0) / 127).astype(np.float32)
+    graph.initializer.remove(tensor)
+    graph.initializer.extend([
+        numpy_helper.from_array(np.rint(weight / scale).astype(np.int8), f'{name}_eight'),
+        numpy_helper.from_array(scale.ravel(), f'{name}_scale')])
+    graph.node.insert(0, onnx.helper.make_node(
+        'DequantizeLinear', [f'{name}_eight', f'{name}_scale'], [name], axis=axis))
+
+
+def _halve(graph: Any) -> None:
+    """Store what is left in fp32 and large in half precision, widened where it is loaded."""
+    for tensor in list(graph.initializer):
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _MIN_HALVED:
+            continue
+        narrow = f'{tensor.name}_half'
+        graph.node.insert(0, onnx.helper.make_node('Cast', [narrow], [tensor.name],
+                                                   to=onnx.TensorProto.FLOAT))
+        graph.initializer.remove(tensor)
+        graph.initializer.append(numpy_helper.from_array(values.astype(np.float16), narrow))
