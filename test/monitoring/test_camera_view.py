@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from vla_nav.monitoring.camera_view import camera_mount, pixels
-from vla_nav.nodes.sim_urdf import robot_urdf
 from vla_nav.simulation.choice import choose_scene
+from vla_nav.simulation.urdf import robot_urdf
 from vla_nav.simulation.world import CAMERA_X_M, World
 
 _CHAIN = """<robot name="r"><joint name="a" type="fixed"><parent link="base"/><child link="arm"/>

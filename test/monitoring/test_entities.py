@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from vla_nav.monitoring.entities import BASE, CAMERA, Entities
-from vla_nav.nodes.sim_urdf import robot_urdf
 from vla_nav.observations.clouds import cloud_fields
 from vla_nav.simulation.choice import choose_scene
+from vla_nav.simulation.urdf import robot_urdf
 from vla_nav.simulation.world import CAMERA_X_M
 
 # Rerun only warns of what it cannot show.

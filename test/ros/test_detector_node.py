@@ -17,10 +17,10 @@ from visualization_msgs.msg import MarkerArray
 
 from vla_nav.nodes.picture_messages import jpeg_image, pinhole_info, raw_image
 from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR
-from vla_nav.nodes.sim_urdf import robot_urdf
 from vla_nav.observations.clouds import points_of
 from vla_nav.observations.messages import frame_from_message
 from vla_nav.simulation.choice import choose_scene
+from vla_nav.simulation.urdf import robot_urdf
 
 HEIGHT, WIDTH, FOVY = 96, 128, 1.4
 BRIGHT, GREY, DARK = 255, 128, 0

@@ -28,9 +28,9 @@ from vla_nav.bringup.share import share_directory
 from vla_nav.monitoring.camera_view import fixed_joints
 from vla_nav.nodes.picture_messages import pinhole_info, raw_image
 from vla_nav.nodes.running import LATCHED, SENSOR
-from vla_nav.nodes.sim_urdf import robot_urdf
 from vla_nav.observations.messages import frame_from_message
 from vla_nav.simulation.choice import choose_scene
+from vla_nav.simulation.urdf import robot_urdf
 from vla_nav.simulation.world import CAMERA_X_M
 
 _TYPES = {'RobotModel': String, 'MarkerArray': MarkerArray, 'Path': Path, 'Odometry': Odometry,

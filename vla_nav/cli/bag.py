@@ -24,6 +24,8 @@ def evaluate(
     more: Annotated[list[Path] | None, typer.Argument(
         metavar='[BAG]...', help='More bags, as in --bag A B C.')] = None,
     policy: Annotated[str, typer.Option(help='A policy bundle.')] = 'models/compact',
+    detector: Annotated[str, typer.Option(
+        help='A detector bundle; the guard is told of the obstacles that it sees.')] = '',
     out: Annotated[Path | None, typer.Option(help='Folder for summary.json, index.html and the '
                                              'bag predictions/.')] = None,
     instruction: Annotated[str, typer.Option(
@@ -58,8 +60,8 @@ def evaluate(
 ) -> None:
     """Let a policy and the guard live through a recording, and compare with what was driven.
 
-    Instruction, decoding, policy, chunk execution and guard are the nodes' own. Topics are found
-    by name, else by type. What is damaged is told, and the rest is evaluated.
+    Instruction, decoding, policy, chunk execution, detector and guard are the nodes' own. Topics
+    are found by name, else by type. What is damaged is told, and the rest is evaluated.
     """
     from vla_nav.contracts import NotUnderstood, PolicyError
     from vla_nav.replay.evaluate import evaluate_bag
@@ -71,7 +73,7 @@ def evaluate(
     settings = ReplaySettings(
         policy, instruction, {key: value for key, value in given.items()
                               if value not in ('', None)},
-        stamps == 'arrival', blind, rate == 'real', params)
+        stamps == 'arrival', blind, rate == 'real', params, detector)
     given_bags = [*bag, *(more or [])]
     try:
         # A single path that is damaged past knowing as a bag is still told as one.
@@ -130,9 +132,16 @@ def _show(summary: dict[str, Any], out: Path | None) -> None:
     _OUT.print(f'the guard would have stopped the robot {len(stops)} times' + ''.join(
         f', {stop["reason"]} at {stop["at_s"]:.1f} s' for stop in stops[:5]),
         markup=False, highlight=False)
+    if 'detections' in summary:
+        _OUT.print(_seen(summary['detections']), markup=False, highlight=False)
     if out is not None:
         _OUT.print(f'{out}/  summary.json  index.html  predictions/', markup=False,
                    highlight=False)
+
+
+def _seen(detections: dict[str, Any]) -> str:
+    boxes = ', '.join(f'{one["boxes"]} {name}' for name, one in detections['classes'].items())
+    return f'the detector looked at {detections["pictures"]} pictures: {boxes or "nothing"}'
 
 
 def _table(errors: dict[str, Any]) -> Table:

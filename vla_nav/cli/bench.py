@@ -166,6 +166,7 @@ def policy(
 @app.command()
 def replay(
     policy: _Policy = 'models/compact',
+    detector: Annotated[str, typer.Option(help='A detector bundle, to look as well.')] = '',
     minutes: Annotated[float, typer.Option(min=0.1, help='Length of the recording.')] = 10.0,
     runs: Annotated[int, typer.Option(min=2, help='Evaluations, to be the same.')] = 3,
     work: Annotated[Path, typer.Option(metavar='DIR', help='Keeps the recording, 60 MB a '
@@ -174,12 +175,14 @@ def replay(
 ) -> None:
     """Pace and memory of `evaluate bag` on 1280x720 JPEG pictures, 15 a second.
 
-    Exit status 1 below ten times real time, above 500 MB, or where two runs differ.
+    Exit status 1 below ten times real time (four with a detector), above 500 MB, or where two
+    runs differ.
     """
     from vla_nav.simulation.gl import ensure_gl
     ensure_gl()  # before anything imports MuJoCo
     from vla_nav.evaluation.bench_replay import measure
-    result = _measure('replay', lambda progress: measure(policy, minutes, runs, work, progress),
+    result = _measure('replay', lambda progress: measure(policy, detector, minutes, runs,
+                                                         work, progress),
                       out)
     if not as_json:
         table = Table('recording, s', 'pictures', 'x real time', 'peak, MB', 'identical',

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -79,7 +78,7 @@ def camera_ground(world: World) -> Ground:
     assert world.scenario is not None, 'load a scenario first'
     look = world.scenario.look
     height, width = world.height, world.width
-    focal = height / 2 / math.tan(math.radians(look.camera_fovy_deg) / 2)
+    focal = look.focal(height)
     matrix = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
     mount = mount_pose(CAMERA_X_M, 0.0, look.camera_height, 0.0, look.camera_pitch, 0.0)
     return GroundBeyond(Lens(height, width, matrix), mount, Body(ROBOT_RADIUS_M, _BODY_M))

@@ -19,11 +19,10 @@ from visualization_msgs.msg import MarkerArray
 from vla_nav.bringup.dds import use_profile
 from vla_nav.control.diagnostics import Latency, Rate
 from vla_nav.detection.contracts import DetectorError
-from vla_nav.detection.ground import Ground, mount_pose
-from vla_nav.detection.lens import lens_of
+from vla_nav.detection.ground import Ground
+from vla_nav.detection.looking import ODOMETRY_NS, LookingSettings
 from vla_nav.detection.lookout import Lookout, Sighting, decode_for
 from vla_nav.detection.onnx_detector import load_detector
-from vla_nav.detection.own_body import Body, GroundBeyond
 from vla_nav.monitoring.boxes import Box
 from vla_nav.monitoring.camera_view import camera_mount
 from vla_nav.monitoring.overlay import overlay
@@ -50,29 +49,13 @@ from vla_nav.observations.messages import choose_decoder, odometry_of
 
 # Every start waits a little; a camera that is silent for longer has a reason.
 _SILENT_NS = 2_000_000_000
-# Odometry that is older says nothing of where the robot is.
-_ODOMETRY_NS = 500_000_000
 
 
-class DetectorParameters(SeeingParameters):
+class DetectorParameters(LookingSettings, SeeingParameters):
     """What a detector node can be told."""
 
     bundle: str = Field('', description='Directory of the detector bundle.',
                         json_schema_extra=READ_ONLY)
-    rate: float = Field(10.0, ge=0.5, le=100.0, description='Pictures a second that it looks at '
-                        'at most.')
-    base_frame: str = Field('base_link', description='Frame of the obstacles.',
-                            json_schema_extra=READ_ONLY)
-    camera_xyz: tuple[float, float, float] = Field(
-        (0.0, 0.0, 0.0), description='Place of the camera in the base frame, m; at height 0 the '
-        "pose comes from robot_description, by the pictures' frame.")
-    camera_rpy: tuple[float, float, float] = Field(
-        (0.0, 0.0, 0.0), description='Roll, pitch, yaw of the camera, rad; all 0 looks ahead, '
-        'and a pitch above 0 looks down.')
-    robot_radius: float = Field(0.2, gt=0.0, le=5.0, description='Radius of the footprint, m.')
-    body_height: float = Field(
-        0.0, ge=0.0, le=5.0, description="Height of the robot's body, m, where the camera looks "
-        'over it, so that it hides the ground just before the robot; 0 where it does not.')
 
 
 @dataclass(frozen=True)
@@ -174,21 +157,14 @@ class DetectorNode(LifecycleNode):
         worker, settings, steady = self._worker, self._config.value, steady_ns()
         self._arrived_ns = steady
         self._image_rate.tick(steady)
-        # A tenth less, so that a camera of the same rate loses no picture to its jitter.
-        due = steady - self._looked_ns >= 0.9e9 / settings.rate
-        if worker is None or not self._enabled or not due:
+        if worker is None or not self._enabled or not settings.due(steady - self._looked_ns):
             return
         self._looked_ns = steady
         stamp_ns = (now_ns(self) if settings.stamp_source == 'arrival'
                     else stamp_to_ns(message.header.stamp))
         self._read_description(message.header.frame_id)
-        worker.hand(_Seen(message, stamp_ns, self._info.last(), self._mount(), self._pose()))
-
-    def _mount(self) -> NDArray[np.float64] | None:
-        settings = self._config.value
-        if settings.camera_xyz[2] > 0.0:
-            return mount_pose(*settings.camera_xyz, *settings.camera_rpy)
-        return self._described
+        worker.hand(_Seen(message, stamp_ns, self._info.last(),
+                          settings.mount(self._described), self._pose()))
 
     def _read_description(self, frame: str) -> None:
         description = self._description.take()
@@ -202,7 +178,7 @@ class DetectorNode(LifecycleNode):
 
     def _pose(self) -> tuple[float, float, float] | None:
         silence_ns, message = self._odometry.silence_ns(), self._odometry.last()
-        if message is None or silence_ns is None or silence_ns > _ODOMETRY_NS:
+        if message is None or silence_ns is None or silence_ns > ODOMETRY_NS:
             return None
         x, y, yaw, *_ = odometry_of(message)
         return x, y, yaw
@@ -243,24 +219,14 @@ class DetectorNode(LifecycleNode):
 
     def _ground(self, seen: _Seen, size: tuple[int, int]) -> Ground | None:
         """Return the ground as the camera sees it; None, and why in ``_blind``, if unknown."""
-        if seen.info is None:
-            self._blind = f'nothing comes on {self._info.topic}'
-        elif seen.mount is None:
-            self._blind = ('nobody says where the camera is: set camera_xyz and camera_rpy, or '
-                           'publish a robot_description in which fixed joints lead from '
-                           f'{self._config.value.base_frame} to '
-                           f'{seen.message.header.frame_id or "the frame of the pictures"}')
-        else:
-            try:
-                settings = self._config.value
-                ground = GroundBeyond(lens_of(seen.info, *size), seen.mount,
-                                      Body(settings.robot_radius, settings.body_height))
-            except ValueError as error:
-                self._blind = str(error)
-            else:
-                self._blind = ''
-                return ground
-        return None
+        try:
+            ground = self._config.value.ground(seen.info, seen.mount, size, self._info.topic,
+                                               seen.message.header.frame_id)
+        except ValueError as error:
+            self._blind = str(error)
+            return None
+        self._blind = ''
+        return ground
 
     def _publish(self, sighting: Sighting, picture: NDArray[np.uint8], size: tuple[int, int],
                  seen: _Seen) -> None:

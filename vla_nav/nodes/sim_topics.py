@@ -19,9 +19,9 @@ from std_msgs.msg import String
 from vla_nav.monitoring.camera_view import fixed_joints
 from vla_nav.nodes.picture_messages import jpeg_image, pinhole_info, raw_image
 from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR
-from vla_nav.nodes.sim_urdf import robot_urdf
 from vla_nav.simulation.scenario import SCENARIO_VERSION
 from vla_nav.simulation.session import Session, top_view
+from vla_nav.simulation.urdf import robot_urdf
 from vla_nav.simulation.world import CAMERA_X_M
 
 try:  # Not on PyPI; a robot with ROS has it.

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from rosbags.rosbag2 import StoragePlugin, Writer
 
 from vla_nav.contracts import ActionChunk
@@ -15,6 +16,7 @@ from vla_nav.control.guard import Decision
 from vla_nav.control.limits import Velocity
 from vla_nav.episodes.bag_reader import Recorded
 from vla_nav.episodes.bag_streams import TYPES
+from vla_nav.observations.clouds import cloud_fields
 from vla_nav.replay.topics import PREFIX
 from vla_nav.spaces import ActionSpace
 
@@ -90,6 +92,19 @@ class BagOutput:
                                              w=float(np.cos(yaw / 2))))))
         self._write('policy/action_chunk', now_ns, _make(
             'nav_msgs/msg/Path', header=self._header(chunk.stamp_ns), poses=poses))
+
+    def seen(self, now_ns: int, points: NDArray[np.float64], stamp_ns: int) -> None:
+        """Write ``obstacles``."""
+        if not self._writing:
+            return
+        layout = cloud_fields(points)
+        fields = [_make('sensor_msgs/msg/PointField', name=name, offset=offset,
+                        datatype=datatype, count=1)
+                  for name, offset, datatype in layout.pop('fields')]
+        data = np.frombuffer(layout.pop('data'), np.uint8)
+        self._write('obstacles', now_ns, _make(
+            'sensor_msgs/msg/PointCloud2', header=self._header(stamp_ns), fields=fields,
+            data=data, **layout))
 
     def _twist(self, name: str, now_ns: int, velocity: Velocity, stamp_ns: int) -> None:
         if not self._writing:

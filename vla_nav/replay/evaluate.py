@@ -9,21 +9,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import Policy, PolicySpec
-from vla_nav.episodes.bag_reader import Recording, open_recording
-from vla_nav.episodes.bag_streams import TYPES
+from vla_nav.detection.looking import LookingSettings
+from vla_nav.episodes.bag_reader import open_recording
 from vla_nav.episodes.from_bag import kept_success
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.evaluation.blind import ImageBlindPolicy, TextBlindPolicy
 from vla_nav.evaluation.bundle_facts import members
-from vla_nav.observations.messages import frame_from_message, stamp_of
 from vla_nav.replay import figures, page, plots
 from vla_nav.replay.bag_output import BagOutput, Content
 from vla_nav.replay.graph import ReplayGraph
+from vla_nav.replay.looking import Looking
+from vla_nav.replay.moments import worst_moments
 from vla_nav.replay.run import Replay, Replayed
 from vla_nav.replay.settings import ReplaySettings, node_settings
 from vla_nav.replay.topics import Roles, roles_of
@@ -39,7 +37,7 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
     """Replay ``bag`` and return the summary; with ``out``, write it, the page and the bag there.
 
     ``progress`` takes the number of messages and returns what to call after each. Raises
-    EpisodeError, PolicyError or ValueError, each with the remedy.
+    EpisodeError, PolicyError, DetectorError or ValueError, each with the remedy.
     """
     predictions = (out or Path()) / PREDICTIONS
     if out is not None and content != 'none' and predictions.exists():
@@ -54,10 +52,11 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
         output = BagOutput(predictions, content if out else 'none', policy.spec.action_space,
                            'base_link')
         try:
-            task, guard, rate = node_settings(settings.params_file,
-                                              policy.spec.max_observation_age_s)
-            replay = Replay(lambda listener: ReplayGraph(policy, task, guard, rate, listener),
-                            blind, roles, translation, output)
+            nodes = node_settings(settings.params_file, policy.spec.max_observation_age_s)
+            looking = _looking(settings, nodes.looking, roles)
+            replay = Replay(lambda listener: ReplayGraph(policy, nodes.task, nodes.guard,
+                                                         nodes.guard_rate, listener),
+                            blind, roles, translation, output, looking)
             note = progress(sum(topic.messages for topic in recording.topics))
             found = replay.run(recording, settings.instruction, default, settings.arrival_stamps,
                                _pace() if settings.real_time else None, note)
@@ -66,6 +65,9 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
         names = policy.spec.action_space.names
         compared = figures.compare(found, names, translation)
         damage = list(recording.problems)
+        if looking is not None:
+            damage += [f'{count} pictures gave the guard no obstacles: {why}'
+                       for why, count in looking.blind.most_common()]
         if output.skipped:
             damage.append(f'not copied, as the bag does not define their types: '
                           f'{", ".join(sorted(output.skipped))}')
@@ -77,8 +79,11 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
             'settings': {'bag': str(bag), **plain(settings), 'axes': ', '.join(names),
                          'command_lead_s': translation.command_lead,
                          'command_tolerance_s': translation.command_tolerance}}
-        moments = _moments(found, compared, policy.spec, recording, roles,
-                           settings.arrival_stamps)
+        if looking is not None:
+            summary['detections'] = looking.figures()
+            summary['latency_ms'] |= looking.milliseconds()
+        moments = worst_moments(found, compared, policy.spec, recording, roles,
+                                settings.arrival_stamps, looking)
         summary['worst'] = [{key: value for key, value in one.items() if key != 'picture'}
                             for one in moments]
     if out is not None:
@@ -94,6 +99,15 @@ def _write(out: Path, summary: dict[str, Any], moments: list[dict[str, Any]], fo
     bars = plots.error_bars(summary['errors']) if summary['errors'] else None
     page.write_page(out / PAGE, summary, moments, drawn, bars)
     (out / SUMMARY).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + '\n', 'utf-8')
+
+
+def _looking(settings: ReplaySettings, how: LookingSettings, roles: Roles) -> Looking | None:
+    """Return the detector that was asked for."""
+    if not settings.detector:
+        return None
+    # As the node names it where nothing comes.
+    parent = roles.picture.name.removesuffix('/compressed').rpartition('/')[0]
+    return Looking(settings.detector, how, f'{parent}/camera_info')
 
 
 def _default_instruction(bundle: str, kept: str, settings: ReplaySettings, roles: Roles,
@@ -129,36 +143,3 @@ def plain(settings: ReplaySettings) -> dict[str, Any]:
     found = asdict(settings)
     return found.pop('translation') | {
         key: str(value) if isinstance(value, Path) else value for key, value in found.items()}
-
-
-def _moments(found: Replayed, compared: figures.Compared, spec: PolicySpec, recording: Recording,
-             roles: Roles, arrival_stamps: bool) -> list[dict[str, Any]]:
-    """Return the worst moments, their pictures read from the bag once more."""
-    if not len(compared.rows):
-        return []
-    scale = np.maximum(np.abs(spec.action_space.low), np.abs(spec.action_space.high))
-    chosen = []
-    for index in figures.worst(compared, scale):
-        row, wanted = compared.rows[index], compared.wanted[index]
-        image = _picture(recording, roles, int(row['arrival']),
-                         None if arrival_stamps else int(row['stamp']))
-        if image is None:
-            continue
-        chosen.append({
-            'at_s': round((int(row['arrival']) - found.began_ns) / 1e9, 3),
-            'stamp_ns': int(row['stamp']), 'text': found.texts[row['text']],
-            'driven': [round(float(value), 4) for value in wanted],
-            'policy': [round(float(value), 4) for value in row['chunk'][0]],
-            'picture': plots.moment(image, row, figures.driven_after(compared, index, spec), spec),
-        })
-    return chosen
-
-
-def _picture(recording: Recording, roles: Roles, arrival_ns: int,
-             stamp_ns: int | None) -> NDArray[np.uint8] | None:
-    for recorded in recording.messages([roles.picture], arrival_ns, arrival_ns + 1):
-        message = TYPES.deserialize_cdr(recorded.raw, recorded.topic.kind)
-        if stamp_ns is None or stamp_of(message) == stamp_ns:
-            # No larger than the page shows it.
-            return frame_from_message(message, 'numpy', 240, 320).image
-    return None

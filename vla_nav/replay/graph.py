@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vla_nav.contracts import ActionChunk, Frame, Policy, PolicyError
 from vla_nav.control.diagnostics import OnChange
 from vla_nav.control.guard import Decision, Guard, GuardSettings
@@ -89,6 +92,10 @@ class ReplayGraph:
         """Note that the camera is alive, as its camera_info tells the guard."""
         self.guard.see_camera(self._steady_ns)
 
+    def see_obstacles(self, points: NDArray[np.float64], stamp_ns: int) -> None:
+        """Note the obstacles [N, 2] (base frame, m) in the picture of this stamp."""
+        self.guard.take_obstacles(points, stamp_ns, self.now_ns, self.steady_ns)
+
     def see(self, changed: bool, stamp_ns: int) -> bool:
         """Note a picture, and return whether the policy node would look at it."""
         return self.task.see(changed, stamp_ns, self._steady_ns)
@@ -111,6 +118,11 @@ class ReplayGraph:
         """Return the time that was reached, on the clock of the recording."""
         assert self._now_ns is not None, 'time begins with advance()'
         return self._now_ns
+
+    @property
+    def steady_ns(self) -> int:
+        """Return the time that was reached, on a clock that does not go back."""
+        return self._steady_ns
 
     def state(self) -> tuple[TaskState, str]:
         """Return the task's state now, and why the robot stands."""

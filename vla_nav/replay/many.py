@@ -18,6 +18,7 @@ from typing import Any
 
 from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import NotUnderstood, PolicyError
+from vla_nav.detection.bundle import read_detector
 from vla_nav.episodes.bag_folders import bag_bytes, bags_below
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.evaluation import machine
@@ -28,6 +29,7 @@ from vla_nav.replay.settings import ReplaySettings
 from vla_nav.runtimes.bundle import CONFIG_NAME, read_bundle, sha256_of
 
 RUN, IDENTITY = 'run.json', 'bags.json'
+_READ: dict[str, Callable[[Path], Any]] = {'policy': read_bundle, 'detector': read_detector}
 
 
 def name_bags(paths: Sequence[Path]) -> dict[str, Path]:
@@ -50,18 +52,20 @@ def evaluate_bags(bags: dict[str, Path], settings: ReplaySettings, out: Path, co
 
     A run has ``bytes``, ``cpu_s``, ``wall_s`` and ``machine``, and ``error`` where nothing could
     be read of the bag. ``note`` is called with the name of each bag that ends. Raises
-    PolicyError, ValueError where ``out`` holds something else, and GivenUp after all others.
+    PolicyError, DetectorError, ValueError where ``out`` holds something else, and GivenUp after
+    all others.
     """
-    sha = _sha(settings.policy)
-    settings = replace(settings, policy=find_bundle(settings.policy))
+    shas = {kind: _sha(kind, name) for kind, name in _bundles(settings).items()}
+    settings = replace(settings, policy=find_bundle(settings.policy),
+                       detector=settings.detector and find_bundle(settings.detector))
     out = out.absolute()
-    _claim(out, {'policy_sha256': sha, 'write': content, **{
-        key: value for key, value in plain(settings).items() if key != 'policy'}})
+    _claim(out, {**{f'{kind}_sha256': sha for kind, sha in shas.items()}, 'write': content, **{
+        key: value for key, value in plain(settings).items() if key not in shas}})
     runs = {name: _done(out / name, bag) for name, bag in bags.items()}
     wanted = [name for name, run in runs.items() if run is None]
     failures = []
     for number, found in finish(crew, _evaluate, [
-            (sha, bags[name], settings, out / name, content) for name in wanted]):
+            (shas, bags[name], settings, out / name, content) for name in wanted]):
         name = wanted[number]
         if isinstance(found, GivenUp):
             failures.append(f'{bags[name]}: {found}')
@@ -93,12 +97,18 @@ def _done(folder: Path, bag: Path) -> dict[str, Any] | None:
     return run if same and 'error' not in run else None
 
 
-def _evaluate(sha: str, bag: Path, settings: ReplaySettings, folder: Path,
+def _bundles(settings: ReplaySettings) -> dict[str, str]:
+    """Return the bundles that take part, by kind."""
+    return {kind: name for kind in _READ if (name := getattr(settings, kind))}
+
+
+def _evaluate(shas: dict[str, str], bag: Path, settings: ReplaySettings, folder: Path,
               content: Content) -> dict[str, Any]:
     """Evaluate one bag in a worker, into a folder of its own."""
-    if _sha(settings.policy) != sha:  # a worker of a cluster has files of its own
-        raise PolicyError(f'{settings.policy} on a worker is not the bundle that the run was '
-                          'begun with; copy it to all machines, or name a folder that they share')
+    for kind, name in _bundles(settings).items():
+        if _sha(kind, name) != shas[kind]:  # a worker of a cluster has files of its own
+            raise PolicyError(f'{name} on a worker is not the bundle that the run was begun '
+                              'with; copy it to all machines, or name a folder that they share')
     shutil.rmtree(folder, ignore_errors=True)  # what a killed worker has left
     folder.mkdir(parents=True)
     run = {'bag': str(bag), 'bytes': bag_bytes(bag)}
@@ -115,9 +125,9 @@ def _evaluate(sha: str, bag: Path, settings: ReplaySettings, folder: Path,
 
 
 @functools.cache
-def _sha(policy: str) -> str:
-    bundle = Path(find_bundle(policy))
-    read_bundle(bundle)
+def _sha(kind: str, name: str) -> str:
+    bundle = Path(find_bundle(name))
+    _READ[kind](bundle)
     return sha256_of(bundle / CONFIG_NAME)  # which holds those of its files
 
 

@@ -34,6 +34,10 @@ policy. A recording is driven by someone else: no error here leads to another pi
 <table><tr><th>reason</th><th>seconds</th><th>times</th></tr>
 {% for line in guard %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
 {% endfor %}</table>
+{% if seen %}<h2>What the detector saw</h2><p class="dim">{{ looked }}</p>
+<table><tr><th>class</th><th>boxes</th><th>pictures</th></tr>
+{% for line in seen %}<tr>{% for cell in line %}<td>{{ cell }}</td>{% endfor %}</tr>
+{% endfor %}</table>{% endif %}
 {% if moments %}<h2>The worst moments</h2><div class="moments">
 {% for one in moments %}<div><b>{{ one.at_s }} s</b> <span class="dim">{{ one.text }}</span><br>
 driven {{ one.driven }}, policy {{ one.policy }}<br><img alt="" src="{{ one.picture }}"></div>
@@ -68,10 +72,19 @@ def write_page(path: Path, summary: Mapping[str, Any], moments: Sequence[Mapping
         bars=inline(bars), over_time=inline(over_time),
         guard=[(reason, f'{seconds:.2f}', stops[reason] or '')
                for reason, seconds in summary['guard']['seconds'].items()],
+        **_seen(summary.get('detections')),
         moments=[{**one, 'picture': inline(one['picture'])} for one in moments],
         counts=list(summary['pictures'].items()), timing=_timing(summary),
         settings=[(key, value) for key, value in settings.items() if value not in ('', None)],
     ), 'utf-8')
+
+
+def _seen(detections: Mapping[str, Any] | None) -> dict[str, Any]:
+    if detections is None:
+        return {'seen': []}
+    rows = [(name, one['boxes'], one['pictures']) for name, one in detections['classes'].items()]
+    return {'looked': f'{detections["detector"]} looked at {detections["pictures"]} pictures.',
+            'seen': rows or [('nothing', '', '')]}
 
 
 def _rows(errors: Mapping[str, Any]) -> list[dict[str, Any]]:

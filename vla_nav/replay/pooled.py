@@ -36,11 +36,24 @@ def pooled(runs: Mapping[str, Mapping[str, Any]],
         'errors': _errors([one for one in summaries.values() if one['errors']]),
         'guard': {'seconds': {reason: round(seconds, 3) for reason, seconds in guard.items()},
                   'stops': dict(stops.most_common())},
+        **_detections([one['detections'] for one in summaries.values() if 'detections' in one]),
         'recorded_success': {'takes': len(said), 'successes': sum(said),
                              'ci95': wilson_interval(sum(said), len(said))} if said else None,
         'cost': _cost([run for run in runs.values() if 'error' not in run], hours),
         'machines': dict(Counter(run['machine'] for run in runs.values())),
     }
+
+
+def _detections(found: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return how many pictures were looked at, and what was in them; nothing without detector."""
+    if not found:
+        return {}
+    classes = sorted({name for one in found for name in one['classes']})
+    return {'detections': {
+        'detector': found[0]['detector'], 'pictures': sum(one['pictures'] for one in found),
+        'classes': {name: {key: sum(one['classes'][name][key] for one in found
+                                    if name in one['classes'])
+                           for key in ('boxes', 'pictures')} for name in classes}}}
 
 
 def _errors(summaries: list[Mapping[str, Any]]) -> dict[str, Any] | None:

@@ -20,6 +20,7 @@ from vla_nav.episodes.bag_streams import TYPES
 from vla_nav.observations.messages import frame_from_message, stamp_of, velocity_of
 from vla_nav.observations.translation import Translation
 from vla_nav.replay.graph import Listener, ReplayGraph
+from vla_nav.replay.looking import Looking
 from vla_nav.replay.rows import Rows
 from vla_nav.replay.topics import ODOMETRY, TWIST, Roles
 
@@ -46,6 +47,9 @@ class Output(Protocol):
     def planned(self, now_ns: int, chunk: ActionChunk) -> None:
         """Take a chunk."""
 
+    def seen(self, now_ns: int, points: NDArray[np.float64], stamp_ns: int) -> None:
+        """Take the obstacles in a picture."""
+
 
 @dataclass
 class Replayed:
@@ -69,9 +73,11 @@ class Replay:
     """One pass through a recording; ``blind`` are the policy's blind twins by name."""
 
     def __init__(self, graph_of: Callable[[Listener], ReplayGraph], blind: dict[str, Policy],
-                 roles: Roles, translation: Translation, output: Output) -> None:
+                 roles: Roles, translation: Translation, output: Output,
+                 looking: Looking | None = None) -> None:
         self._graph = graph_of(Listener(self._proposed, self._decided, self._stated))
         self._blind, self._roles, self._output = blind, roles, output
+        self._looking = looking
         spec = self._graph.policy.spec
         self._spec = spec
         axes = spec.action_space.size
@@ -107,6 +113,8 @@ class Replay:
             if not self._text and (instruction or default):
                 self._instruct(instruction or default)
             self._output.copy(recorded)
+            if self._looking is not None:
+                self._attend(self._looking, recorded)
             if topic == roles.picture:
                 self._see(recorded, arrival_stamps)
             elif topic == roles.command:
@@ -130,6 +138,31 @@ class Replay:
             self.found.counts['damaged messages'] += 1
             self.found.complaints[f'{recorded.topic.name}: a message is damaged: {error}'] += 1
             return None
+
+    def _attend(self, looking: Looking, recorded: Recorded) -> None:
+        """Tell the detector what it has to know of camera and robot."""
+        topic, roles = recorded.topic, self._roles
+        if topic not in (roles.info, roles.odometry, roles.description):
+            return
+        message = self._read(recorded)
+        if message is None:
+            return
+        if topic == roles.info:
+            looking.take_info(message)
+        elif topic == roles.odometry:
+            looking.take_odometry(message, self._graph.steady_ns)
+        else:
+            looking.take_description(message.data)
+
+    def _look(self, looking: Looking, message: Any, stamp: int) -> None:
+        try:
+            points = looking.look(message, stamp, self._graph.steady_ns)
+        except ValueError as error:
+            self.found.complaints[str(error)] += 1
+            return
+        if points is not None:
+            self._graph.see_obstacles(points, stamp)
+            self._output.seen(self._graph.now_ns, points, stamp)
 
     def _instruct(self, text: str) -> None:
         if text == self._text:
@@ -170,6 +203,8 @@ class Replay:
         changed, self._last_data = data != self._last_data, data
         if self._roles.info is None:
             self._graph.see_camera()
+        if self._looking is not None:
+            self._look(self._looking, message, stamp)
         wanted = self._graph.see(changed, stamp)
         if stamp < self._newest:
             self._part += 1

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from vla_nav.bringup.share import share_directory
 from vla_nav.control.guard import GuardSettings
 from vla_nav.control.task import TaskSettings
+from vla_nav.detection.looking import LookingSettings
 
 GUARD_RATE_HZ = 50.0
 
@@ -22,6 +23,7 @@ class ReplaySettings:
 
     ``arrival_stamps`` takes the time of arrival for a picture's stamp. ``blind`` also runs the
     policy without the picture and without the text. ``real_time`` keeps the recording's pace.
+    ``detector`` is a bundle whose obstacles the guard is told; '' for none.
     """
 
     policy: str
@@ -31,11 +33,21 @@ class ReplaySettings:
     blind: bool = True
     real_time: bool = False
     params_file: Path | None = None
+    detector: str = ''
 
 
-def node_settings(params_file: Path | None, max_observation_age_s: float
-                  ) -> tuple[TaskSettings, GuardSettings, float]:
-    """Return the settings of policy and guard, and the guard's rate, as a launched graph has them.
+@dataclass(frozen=True)
+class NodeSettings:
+    """The settings of policy, guard and detector, and the guard's rate in Hz."""
+
+    task: TaskSettings
+    guard: GuardSettings
+    guard_rate: float
+    looking: LookingSettings
+
+
+def node_settings(params_file: Path | None, max_observation_age_s: float) -> NodeSettings:
+    """Return the nodes' settings as a launched graph has them.
 
     Raises ValueError naming the file and the key.
     """
@@ -45,8 +57,10 @@ def node_settings(params_file: Path | None, max_observation_age_s: float
     except (OSError, yaml.YAMLError) as error:
         raise ValueError(f'{path}: cannot be read: {error}') from error
     guard = {'max_observation_age': max_observation_age_s, **_parameters(content, 'guard')}
-    return (_checked(TaskSettings, _parameters(content, 'policy'), path),
-            _checked(GuardSettings, guard, path), float(guard.get('rate', GUARD_RATE_HZ)))
+    return NodeSettings(
+        _checked(TaskSettings, _parameters(content, 'policy'), path),
+        _checked(GuardSettings, guard, path), float(guard.get('rate', GUARD_RATE_HZ)),
+        _checked(LookingSettings, _parameters(content, 'detector'), path))
 
 
 def _parameters(content: Any, node: str) -> dict[str, Any]:

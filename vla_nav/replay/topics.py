@@ -35,6 +35,7 @@ class Roles:
     instruction: Topic | None
     info: Topic | None
     odometry: Topic | None
+    description: Topic | None
 
 
 def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str, str],
@@ -80,8 +81,10 @@ def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str
                  and topic.name == f'{parent}/camera_info'), None)
     driven = (STAMPED, TWIST, ODOMETRY) if 'command_topic' in named else (STAMPED, TWIST)
     command = find('command_topic', driven) or find('odometry_topic', (ODOMETRY,))
+    description = next((topic for topic in topics if topic.kind == _STRING and topic.messages
+                        and is_called(topic, 'robot_description')), None)
     return Roles(picture, command, instruction, info,
-                 find('odometry_topic', (ODOMETRY,), needed=False))
+                 find('odometry_topic', (ODOMETRY,), needed=False), description)
 
 
 def roles_of(recording: Recording, named: Mapping[str, Any],

@@ -88,6 +88,10 @@ class Look:
     camera_pitch: float
     camera_fovy_deg: float
 
+    def focal(self, height: int) -> float:
+        """Return the camera's focal length in pixels, for pictures of this height."""
+        return height / 2 / math.tan(math.radians(self.camera_fovy_deg) / 2)
+
 
 @dataclass(frozen=True)
 class Scenario:
