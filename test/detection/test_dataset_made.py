@@ -19,6 +19,7 @@ ensure_gl()
 
 from vla_nav.detection.dataset.boxes import Box, Limits, visible_boxes  # noqa: E402
 from vla_nav.detection.dataset.card import finish_dataset  # noqa: E402
+from vla_nav.detection.dataset.effects import photograph  # noqa: E402
 from vla_nav.detection.dataset.generate import Settings, generate, label_path  # noqa: E402
 from vla_nav.detection.dataset.lint import lint_dataset  # noqa: E402
 from vla_nav.detection.dataset.shots import scene_of, shots_of  # noqa: E402
@@ -196,3 +197,12 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(made: Path, tmp_path: Path
         generate(again, replace(_SMALL, seed=6))
     with pytest.raises(DatasetError, match='val is 2'):
         generate(again, replace(_SMALL, val=1))
+
+
+def test_a_camera_makes_no_number_of_what_is_black():
+    # Wide enough for a blur that is computed by its spectrum, and half of it without light.
+    picture = np.zeros((360, 640, 3), np.uint8)
+    picture[:, 320:] = 200
+    with np.errstate(invalid='raise'):
+        for seed in range(12):
+            photograph(picture, np.random.default_rng(seed))

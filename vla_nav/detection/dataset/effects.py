@@ -33,7 +33,8 @@ def photograph(picture: Picture, rng: np.random.Generator) -> bytes:
             light = _motion_blur(light, rng)
         if rng.random() < DEFOCUS:
             light = np.asarray(cv2.GaussianBlur(light, (0, 0), rng.uniform(0.3, 1.2)), np.float32)
-        light = light ** np.float32(rng.uniform(0.8, 1.25))
+        # A wide blur is computed by its spectrum, and leaves black a little below zero.
+        light = np.maximum(light, 0) ** np.float32(rng.uniform(0.8, 1.25))
         wanted = rng.uniform(*BRIGHTNESS)
         light *= np.float32(np.clip(wanted / max(float(light.mean()), 1e-3), *GAIN))
         light *= rng.uniform(0.85, 1.15, 3).astype(np.float32)  # white balance
