@@ -16,6 +16,7 @@ from vla_nav.cli import results as command
 from vla_nav.cli.evaluate import app as evaluate_app
 from vla_nav.cli.main import build
 from vla_nav.evaluation import readers, results_page
+from vla_nav.evaluation.bench_detector import LIMITS
 from vla_nav.evaluation.metrics import wilson_interval
 from vla_nav.evaluation.must import MEASUREMENTS, SECTIONS
 from vla_nav.evaluation.table import FIRST_SEED, Figure
@@ -132,6 +133,32 @@ def test_what_is_read_from_benchmarks_exports_and_studies():
     assert worst['value'] == 0.6 and not worst['met']
     assert values['ensemble: members with a weight of at least 0.2'] == 2
     assert found["ensemble: MAE minus its best member's, test drives"]['met']
+
+
+def test_what_is_read_of_the_detector():
+    def model(scale):
+        return {'deployed': 'int8', 'bytes': {'int8': 3_900_000},
+                'accuracy': {'int8': {'map50': 0.9, 'interval': [0.88, 0.92]}},
+                'change': {'map50': -0.004, 'interval': [-0.008, 0.001]},
+                'npu': {target: {'operators': 100, 'operators_on_npu': 100, 'macs': 1000,
+                                 'macs_on_npu': 1000 - scale * number}
+                        for number, target in enumerate(('ethos-u55-256', 'ethos-u65-512'))}}
+    taken = {
+        'detectors': {'pictures': 1000, 'models': {'detector': model(0), 'L4_relu': model(3)},
+                      'recommendations': {'ethos-u55-256': {'balanced': 'detector'},
+                                          'ethos-u65-512': {'balanced': 'L4_relu'},
+                                          'cpu': {'balanced': 'L4_relu'}}},
+        'detector': {'steps': 300, 'bounds': {name: {'value': 5.0} for name in LIMITS}},
+        'trials': {'episodes': 200, 'collisions': 0, 'ci95': [0.0, 0.018]}}
+    found = {row['title']: row for row in results_page.rows(taken)}
+    change = found['… int8 against fp32, points of mAP50 either way']
+    assert (change['value'], change['low'], change['high']) == (0.004, -0.001, 0.008)
+    assert found['mAP50 on unseen pictures, as shipped']['low'] == 0.88
+    assert found['… size in int8, MB']['value'] == 3.9
+    shares = found['multiply-accumulates on the NPU, the same']
+    assert shares['value'] == 0.997 and shares['met'] and shares['n'] == 2
+    trials = found['straight at a box, 10 Hz, 5 % of the pictures lost: collisions']
+    assert trials['met'] and trials['high'] == pytest.approx(3.6)
 
 
 def test_what_drives_an_export_waits_for_it(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -93,13 +94,12 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
 
     It holds the ``summary``, and in ``made`` the commit and the day.
     """
-    from vla_nav.evaluation.folder import bundle_hash
     from vla_nav.simulation.scenario import SCENARIO_VERSION
     place = folder / measurement.key
     line = measurement.line(policy, quick, str(folder))
     try:
-        sha = bundle_hash(measurement.driven(policy, str(folder)))
-    except PolicyError as error:  # what it drives was not exported
+        sha = _hash(measurement.bundles(policy, str(folder)))
+    except PolicyError as error:  # what it drives was not exported, or is not shipped
         _ERR.print(str(error), markup=False, soft_wrap=True)
         return None
     identity = {'command': line, 'scenario_version': SCENARIO_VERSION, 'bundle_sha256': sha}
@@ -128,6 +128,16 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
     place.mkdir(parents=True, exist_ok=True)
     stored.write_text(json.dumps(measured), encoding='utf-8')
     return measured
+
+
+def _hash(bundles: Sequence[str]) -> str:
+    """Return what identifies bundles; '' for baselines. Raises PolicyError where one is not."""
+    from vla_nav.evaluation.drivers import BASELINES
+    from vla_nav.evaluation.folder import config_hash
+    hashes = [config_hash(bundle) for bundle in bundles if bundle not in BASELINES]
+    if not all(hashes):
+        raise PolicyError(f'{" and ".join(bundles)}: not there')
+    return ' '.join(hashes)
 
 
 def _kept(path: Path) -> dict[str, Any] | None:

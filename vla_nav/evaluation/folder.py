@@ -36,10 +36,10 @@ def bundle_hash(policy: str) -> str:
     if policy in BASELINES:
         return ''
     read_bundle(Path(find_bundle(policy)))
-    return _config_hash(policy)
+    return config_hash(policy)
 
 
-def _config_hash(bundle: str) -> str:
+def config_hash(bundle: str) -> str:
     """Return '' for what is no bundle, such as the simulator's truth."""
     config = Path(find_bundle(bundle)) / CONFIG_NAME
     return hashlib.sha256(config.read_bytes()).hexdigest() if config.is_file() else ''
@@ -49,7 +49,7 @@ def summary_of(settings: Settings, records: Sequence[EpisodeRecord]) -> dict[str
     """Return what ``summary.json`` holds."""
     return {**summarise(records), 'scenario_version': SCENARIO_VERSION,
             'bundle_sha256': bundle_hash(settings.policy),
-            **({'detector_sha256': _config_hash(settings.detector)} if settings.detector else {}),
+            **({'detector_sha256': config_hash(settings.detector)} if settings.detector else {}),
             'settings': settings.to_dict()}
 
 

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from vla_nav.evaluation.detector_readers import (
+    bound,
+    collisions,
+    detector_change,
+    detector_map50,
+    detector_megabytes,
+    on_npu,
+)
 from vla_nav.evaluation.readers import (
     apart,
     ensemble_minus_best,
@@ -23,7 +31,7 @@ from vla_nav.evaluation.readers import (
     worst_stop,
     worst_transport,
 )
-from vla_nav.evaluation.table import Measurement, Row, Section
+from vla_nav.evaluation.table import DETECTOR, Measurement, Row, Section
 
 
 def _loop(key: str, episodes: int, baseline: str = '', **options: str) -> Measurement:
@@ -65,7 +73,15 @@ MEASUREMENTS = (
     _loop('drives', 1000),
     Measurement('delay', 'evaluate delay', {}, 400),
     Measurement('replay', 'bench replay', {'minutes': '10'}, smoke={'minutes': '0.2'}),
+    Measurement('replay_detector', 'bench replay', {'detector': DETECTOR, 'minutes': '10'},
+                smoke={'minutes': '0.2'}),
     Measurement('crew', 'bench crew', {'episodes': '4'}, smoke={'episodes': '1', 'rounds': '1'}),
+    Measurement('detector', 'bench detector', {'against-ultralytics': DETECTOR}, of='detector',
+                smoke={'steps': '10'}),
+    Measurement('trials', 'evaluate guard-trials', {}, 200, of='detector'),
+    Measurement('with_detector', 'evaluate closed-loop', {'detector': DETECTOR}, 1000),
+    Measurement('detectors', f'detector compare --models {DETECTOR} runs/detectors/* --data '
+                'data/objects', kept='detectors.json'),
     Measurement('study', 'train study --work runs/study --frames runs/train/data',
                 kept='study.json'),
     Measurement('tub', 'evaluate tub --tub donkeycar_tub.tar.gz --seed 0', kept='tub.json'),
@@ -148,8 +164,31 @@ _SCALE = (
     Row('… peak memory, MB', ('replay',), figure('replay', 'peak_mb', n='pictures'), 500.0,
         at_most=True),
     Row('… identical in three runs (1: yes)', ('replay',), figure('replay', 'identical'), 1.0),
+    Row('the same recording with the detector: times real time', ('replay_detector',),
+        figure('replay_detector', 'times_real_time', n='pictures'), 4.0),
     Row('two processes against one on the standard suite, times', ('crew',),
         figure('crew', 'speedup', '2', n='episodes'), 1.8),
+)
+_DETECTOR = (
+    Row('mAP50 on unseen pictures, as shipped', ('detectors',), detector_map50, 0.88, 0.95),
+    Row('… int8 against fp32, points of mAP50 either way', ('detectors',), detector_change, 0.01,
+        at_most=True),
+    Row('… size in int8, MB', ('detectors',), detector_megabytes, 4.0, at_most=True),
+    Row('… network at 320 on two threads, p50, ms', ('detector',), bound('network_p50_ms'), 6.0,
+        at_most=True),
+    Row('… 1280×720 JPEG to boxes, p50, ms', ('detector',), bound('picture_p50_ms'), 12.0,
+        at_most=True),
+    Row('… against ultralytics predict on the same JPEG, times as fast', ('detector',),
+        bound('faster_than_ultralytics'), 2.0, 3.0),
+    Row("… its process's peak memory, MB", ('detector',), bound('peak_mb'), 250.0, at_most=True),
+    Row('operators on the NPU, recommended models for Ethos-U, the worst', ('detectors',),
+        on_npu('operators'), 1.0),
+    Row('multiply-accumulates on the NPU, the same', ('detectors',), on_npu('macs'), 0.995),
+    Row('straight at a box, 10 Hz, 5 % of the pictures lost: collisions', ('trials',), collisions,
+        0.0, at_most=True),
+    Row('success lost by driving with the detector, same scenes, upper 95 % bound',
+        ('with_detector', 'drives'), lost_at_most('with_detector', 'drives'), 0.02,
+        at_most=True),
 )
 _FAMILY = (
     Row('small forms: MAE over that of the constant mean, worst of three', ('study',),
@@ -173,5 +212,6 @@ SECTIONS = (
     Section('Driving', _DRIVING),
     Section('Runtimes, small files, slow models', _RUNTIMES),
     Section('Scale', _SCALE),
+    Section('Detector', _DETECTOR),
     Section('Other members, other data', _FAMILY),
 )
