@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import termios
+import time
 
 import cv2
 import numpy as np
@@ -74,10 +75,11 @@ def test_a_person_drives_stops_and_releases_by_keyboard(probe, graph):
         probe.wait_until(lambda: os.write(keys, b'w') and any(
             m.linear.x > 0.2 for _, m in probe.seen('/cmd_vel')), 'forward')
         probe.wait('/guard/state', lambda m: m.data == 'teleop', since=0)
+        pressed = time.monotonic()
         os.write(keys, b'x')
-        probe.wait('/guard/state', lambda m: m.data == 'e_stop')
+        at, _ = probe.wait('/guard/state', lambda m: m.data == 'e_stop', since=pressed)
         os.write(keys, b'r')
-        probe.wait('/guard/state', lambda m: m.data == 'teleop')
+        probe.wait('/guard/state', lambda m: m.data == 'teleop', since=at)
         teleop.send_signal(signal.SIGINT)
         assert teleop.wait(10) == 0
         assert termios.tcgetattr(terminal) == before

@@ -51,9 +51,10 @@ def test_a_command_that_is_not_finite_stops_at_once_and_is_named(watched, graph)
     commander = Commander(watched.node)
     graph.start('guard_node')
     watched.wait('/cmd_vel', lambda m: m.linear.x > 0.25)
+    broken = time.monotonic()
     commander.velocity = math.nan
-    watched.wait('/guard/state', lambda m: m.data == 'command_not_finite')
-    at, _ = watched.wait('/cmd_vel', lambda m: m.linear.x == 0.0)
+    watched.wait('/guard/state', lambda m: m.data == 'command_not_finite', since=broken)
+    at, _ = watched.wait('/cmd_vel', lambda m: m.linear.x == 0.0, since=broken)
     assert all(m.linear.x == 0.0 for t, m in watched.seen('/cmd_vel') if t >= at)
     commander.velocity = 0.2
     watched.wait('/cmd_vel', lambda m: m.linear.x == pytest.approx(0.2))
@@ -88,9 +89,10 @@ def test_beside_other_commanders_it_falls_silent_after_its_last_zero(watched, gr
     watched.wait_until(teleop.get_subscription_count, 'the guard listens to teleop')
     command = Twist()
     command.linear.x = 0.3
+    said = time.monotonic()
     teleop.publish(command)
-    watched.wait('/cmd_vel', lambda m: m.linear.x > 0.0)
-    at, _ = watched.wait('/guard/state', lambda m: m.data == 'no_command')
+    at, _ = watched.wait('/cmd_vel', lambda m: m.linear.x > 0.0, since=said)
+    at, _ = watched.wait('/guard/state', lambda m: m.data == 'no_command', since=at)
     for _ in range(2):  # a second apart, in which 50 zeros would have come
         at, _ = watched.wait('/diagnostics', lambda array: True, since=at + 1e-6)
     assert watched.seen('/cmd_vel')[-1][1].linear.x == 0.0

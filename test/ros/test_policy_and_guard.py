@@ -186,8 +186,9 @@ def test_the_e_stop_latches_until_released(driving):
     probe, _ = driving
     button = probe.node.create_publisher(Bool, '/e_stop', 10)
     probe.wait_until(button.get_subscription_count, 'the guard listens to the e-stop')
+    pressed = time.monotonic()
     button.publish(Bool(data=True))
-    probe.wait('/guard/state', says('e_stop'))
+    probe.wait('/guard/state', says('e_stop'), since=pressed)
     answer = probe.call(Trigger, '/guard/release', Trigger.Request())
     assert not answer.success and 'still pressed' in answer.message
     button.publish(Bool(data=False))
@@ -261,10 +262,11 @@ def test_a_person_has_priority_while_the_commands_come(driving):
     probe.wait_until(teleop.get_subscription_count, 'the guard listens to teleop')
     command = Twist()
     command.linear.y = 0.2
+    said = time.monotonic()  # the state is sent on change: before a wait begins, on a busy machine
     for _ in range(3):
         teleop.publish(command)
-    probe.wait('/guard/state', says('teleop'))
-    probe.wait('/guard/state', says('policy'))
+    at, _ = probe.wait('/guard/state', says('teleop'), since=said)
+    probe.wait('/guard/state', says('policy'), since=at)
 
 
 def test_disabling_stops_and_enabling_goes_on(driving):
