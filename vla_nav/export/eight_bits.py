@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,12 @@ def quantise(path: Path, calibration: Sequence[Arrays], weights_only: bool) -> N
     onnx.save_model(model, path)
 
 
-def _static(source: Path, path: Path, calibration: Sequence[Arrays]) -> Any:
+def static(source: Any, path: Path, inputs: Iterable[Arrays], **which: list[str]) -> None:
+    """Write ``source``, a file's name or a model, with eight-bit operators.
+
+    Their ranges are taken over ``inputs``; ``which`` is ``nodes_to_quantize`` or
+    ``nodes_to_exclude``.
+    """
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -56,21 +61,25 @@ def _static(source: Path, path: Path, calibration: Sequence[Arrays]) -> Any:
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self._left = iter(calibration)
+            self._left = iter(inputs)
 
         def get_next(self) -> Arrays | None:
             return next(self._left, None)
 
-    graph = onnx.load(source).graph
-    heavy = _heavy(graph)
-    ends = _ends(graph, heavy)
     quantize_static(
-        str(source), str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-        nodes_to_quantize=[name for name in heavy if name not in ends],
+        source, str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         # Seven bits a weight: processors without VNNI add two products in 16 bits, and what is
         # proved equal here must not saturate there.
-        reduce_range=True)
+        reduce_range=True, **which)
+
+
+def _static(source: Path, path: Path, calibration: Sequence[Arrays]) -> Any:
+    graph = onnx.load(source).graph
+    heavy = _heavy(graph)
+    ends = _ends(graph, heavy)
+    static(str(source), path, calibration,
+           nodes_to_quantize=[name for name in heavy if name not in ends])
     model = onnx.load(path)
     for node in [node for node in model.graph.node if node.name in ends]:
         _narrow(model.graph, heavy[node.name], node)

@@ -18,6 +18,7 @@ from onnx import ModelProto, NodeProto
 from torch import nn
 
 from vla_nav.detection.training.yolo import ultralytics
+from vla_nav.export.eight_bits import static
 
 OPSET = 18
 INPUT, OUTPUT = 'images', 'output0'
@@ -78,31 +79,11 @@ def quantise(graph: ModelProto, pictures: Iterable[NDArray[np.float32]], path: P
     Pictures are float32 [1, 3, S, S] as the network takes them. The decoding stays in float: boxes
     in pixels and scores up to 1 would share one scale where they are joined, and nothing be found.
     """
-    from onnxruntime.quantization import (
-        CalibrationDataReader,
-        QuantFormat,
-        QuantType,
-        quant_utils,
-        quantize_static,
-    )
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._left = iter(pictures)
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            picture = next(self._left, None)
-            return None if picture is None else {INPUT: picture}
-
+    from onnxruntime.quantization import quant_utils
     graph = copy.deepcopy(graph)
     quant_utils.add_pre_process_metadata(graph)  # or it asks to do again what export_graph did
-    quantize_static(
-        graph, str(path), Reader(), quant_format=QuantFormat.QDQ, per_channel=True,
-        nodes_to_exclude=decoding(graph), activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        # Seven bits a weight: processors without VNNI add two products in 16 bits, and what is
-        # proved equal here must not saturate there.
-        reduce_range=True)
+    static(graph, path, ({INPUT: picture} for picture in pictures),
+           nodes_to_exclude=decoding(graph))
     small = onnx.load(path)
     del small.graph.value_info[:]  # the shapes between, which a robot does not read
     onnx.save_model(small, path)
