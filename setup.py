@@ -25,7 +25,8 @@ def data_files():
     return files
 
 
-SIM = ['mujoco>=3.2', 'gymnasium>=1.0', 'scipy', 'av', 'rosbags', 'h5py', 'matplotlib', 'jinja2']
+SIM = ['mujoco>=3.2', 'gymnasium>=1.0', 'scipy', 'av', 'rosbags', 'h5py', 'matplotlib', 'jinja2',
+       'backports.zstd; python_version < "3.14"']  # as rosbags itself has it
 TRAIN = ['torch', 'onnx', 'onnxscript', 'safetensors', 'h5py', 'matplotlib', 'transformers>=5',
          'accelerate', 'peft', 'tensorboard', 'scipy', 'jinja2', 'pyarrow']
 
@@ -61,9 +62,9 @@ setup(
         # Beside `train`, and beside requirements/ultralytics.txt, installed with --no-deps.
         'detector': ['matplotlib', 'pillow', 'polars', 'psutil', 'requests', 'scipy'],
         # PyQt6-WebEngine is the one Chromium on PyPI; it opens the monitor's page.
-        'test': ['openvino', 'pytest<9', 'pytest-xdist', 'hypothesis', 'ruff', 'mypy', 'flake8',
-                 'types-PyYAML', 'catkin_pkg', 'setuptools', 'wheel', 'rerun-sdk',
-                 'PyQt6-WebEngine'],
+        'test': ['openvino', 'pytest<9', 'pytest-timeout', 'pytest-xdist', 'hypothesis', 'ruff',
+                 'mypy', 'flake8', 'types-PyYAML', 'catkin_pkg', 'setuptools', 'wheel',
+                 'rerun-sdk', 'PyQt6-WebEngine'],
     },
     entry_points={'console_scripts': ['vla-nav = vla_nav.cli.main:main']},
 )

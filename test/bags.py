@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
 TYPES = get_typestore(Stores.ROS2_JAZZY)
@@ -66,10 +66,15 @@ def text(value):
     return make('std_msgs/msg/String', data=value)
 
 
-def write_bag(path, messages, storage='mcap', custom=None):
-    """Write (topic, arrival_ns, message) triples, in the order of their arrival."""
+def write_bag(path, messages, storage='mcap', custom=None, compression='none'):
+    """Write (topic, arrival_ns, message) triples, in the order of their arrival.
+
+    ``compression`` is of each ``message``, of the whole ``file``, or of the ``storage``'s chunks.
+    """
     plugin = StoragePlugin.MCAP if storage == 'mcap' else StoragePlugin.SQLITE3
-    with Writer(path, version=9, storage_plugin=plugin) as writer:
+    writer = Writer(path, version=9, storage_plugin=plugin)
+    writer.set_compression(CompressionMode[compression.upper()], CompressionFormat.ZSTD)
+    with writer:
         for key, value in (custom or {}).items():
             writer.set_custom_data(key, value)
         connections = {}

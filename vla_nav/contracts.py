@@ -54,7 +54,8 @@ class PolicySpec:
     """What a caller must know of a policy before it runs one.
 
     ``arrived_threshold`` is the belief in [0, 1] from which on the task counts as done.
-    ``provider`` is what the network really runs on, ``fallback`` why not on what was asked for.
+    ``runtime`` is what runs the network and ``provider`` what it really runs on; ``fallback`` says
+    why not on what was asked for.
     """
 
     name: str
@@ -66,6 +67,7 @@ class PolicySpec:
     max_observation_age_s: float
     arrived_threshold: float = 0.5
     provider: str = 'none'
+    runtime: str = 'none'
     fallback: str = ''
 
 

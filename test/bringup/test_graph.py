@@ -4,6 +4,10 @@ from bags import drive, write_bag
 
 from vla_nav.bringup.graph import ARGUMENTS, NodeSpec, command_line, defaults, graph
 from vla_nav.bringup.share import find_bundle, share_directory
+from vla_nav.control.guard import GuardSettings
+from vla_nav.episodes.bag_reader import open_recording
+from vla_nav.episodes.schema import EpisodeError
+from vla_nav.replay.topics import played_roles
 
 
 def by_name(nodes):
@@ -12,7 +16,7 @@ def by_name(nodes):
 
 def test_arguments_of_the_robot_are_the_promised_ones():
     assert [argument.name for argument in ARGUMENTS['robot']] == [
-        'namespace', 'params_file', 'use_sim_time', 'policy', 'detector', 'instruction',
+        'namespace', 'params_file', 'use_sim_time', 'policy', 'runtime', 'detector', 'instruction',
         'image_topic', 'image_transport', 'cmd_vel_topic', 'stamped_cmd_vel', 'dry_run',
         'speed_cap', 'model_delay', 'record', 'use_respawn', 'log_level', 'rviz']
 
@@ -75,17 +79,18 @@ def test_the_simulator_gives_the_time_that_the_others_follow():
 def test_empty_arguments_leave_the_parameter_file_alone():
     nodes = by_name(graph('robot', {}))
     assert {'dry_run', 'speed_cap', 'stamped_cmd_vel'}.isdisjoint(nodes['guard'].parameters)
-    assert {'instruction', 'image_transport'}.isdisjoint(nodes['policy'].parameters)
+    assert {'instruction', 'image_transport', 'runtime'}.isdisjoint(nodes['policy'].parameters)
 
 
 def test_arguments_reach_the_nodes_with_their_types():
     nodes = by_name(graph('robot', {
         'dry_run': 'true', 'speed_cap': '0.25', 'stamped_cmd_vel': 'false', 'namespace': 'robot1',
-        'instruction': 'say "left"', 'log_level': 'debug', 'use_sim_time': 'true'}, '/tmp/i.txt'))
+        'instruction': 'say "left"', 'log_level': 'debug', 'use_sim_time': 'true',
+        'runtime': 'compile'}, '/tmp/i.txt'))
     guard, policy = nodes['guard'].parameters, nodes['policy'].parameters
     assert guard['dry_run'] is True and guard['stamped_cmd_vel'] is False
     assert guard['speed_cap'] == 0.25 and guard['use_sim_time'] is True
-    assert policy['instruction'] == 'say "left"'
+    assert policy['instruction'] == 'say "left"' and policy['runtime'] == 'compile'
     assert policy['instruction_file'] == '/tmp/i.txt'
     assert {n.namespace for n in nodes.values()} == {'robot1'}
 
@@ -95,6 +100,14 @@ def test_the_guard_is_patient_with_a_slow_model():
     limit = usual['guard'].parameters['max_observation_age']
     assert slow['guard'].parameters['max_observation_age'] == pytest.approx(limit + 0.8)
     assert slow['policy'].parameters['model_delay'] == 0.4
+    settings = GuardSettings(max_observation_age=limit + 0.8)
+    assert slow['policy'].parameters['speed_cap'] == pytest.approx(
+        settings.blind_distance / settings.max_observation_age)
+    capped = by_name(graph('robot', {'model_delay': '0.4', 'speed_cap': '0.15',
+                                     'cmd_vel_topic': '/base', 'stamped_cmd_vel': 'true'}))
+    assert capped['policy'].parameters['speed_cap'] == 0.15
+    assert capped['policy'].parameters['stamped_cmd_vel'] is True
+    assert dict(capped['policy'].remappings)['cmd_vel'] == '/base'
     assert 'model_delay' not in usual['policy'].parameters
 
 
@@ -109,6 +122,7 @@ def test_an_image_topic_brings_its_camera_info_and_its_compressed_sibling():
 
 @pytest.mark.parametrize(('given', 'says'), [
     ({'dry_run': 'perhaps'}, 'dry_run: "perhaps" is none of true, false'),
+    ({'runtime': 'tflite'}, 'runtime: "tflite" is none of auto, onnx, openvino, eager, compile, '),
     ({'speed_cap': 'fast'}, 'speed_cap: "fast" is not a number'),
     ({'sped_cap': '1'}, "unknown arguments \\['sped_cap'\\]")])
 def test_wrong_arguments_are_named(given, says):
@@ -149,6 +163,26 @@ def test_a_replay_follows_the_bag_and_moves_no_robot(tmp_path, transport):
     # What is told at the start goes before what was said in the recording.
     assert by_name(graph('replay', {'bag': str(bag), 'instruction': 'stop'}))[
         'player'].parameters['instructions'] is False
+
+
+def test_a_replay_plays_the_camera_that_was_asked_for(tmp_path):
+    front, rear = ([(f'/{name}{topic.removeprefix("/camera")}' if 'image' in topic else topic, at,
+                     message) for topic, at, message in drive(3, transport=transport)]
+                   for name, transport in (('front', 'raw'), ('rear', 'compressed')))
+    # Nor is what was driven compared with: it may be ambiguous.
+    others = [(f'{topic}_{n}', at, message) for topic, at, message in front if 'cmd' in topic
+              for n in range(2)]
+    bag = write_bag(tmp_path / 'bag', [*(m for m in front if 'cmd' not in m[0]),
+                                       *(m for m in rear if 'image' in m[0]), *others])
+    for name, transport in (('front', 'raw'), ('rear', 'compressed')):
+        topic = f'/{name}/image_raw'
+        nodes = by_name(graph('replay', {'bag': str(bag), 'image_topic': topic}))
+        assert nodes['policy'].parameters['image_transport'] == transport
+        assert nodes['player'].parameters['image_topic'] == topic
+        for node in ('player', 'policy'):
+            assert dict(nodes[node].remappings)['camera/image_raw'] == topic
+    with open_recording(bag) as recording, pytest.raises(EpisodeError, match='image_topic:='):
+        played_roles(recording, '', bag)
 
 
 def test_a_bag_that_cannot_be_read_is_left_for_the_player_to_name(tmp_path):

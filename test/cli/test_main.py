@@ -48,7 +48,8 @@ def test_a_missing_module_of_our_own_is_not_blamed_on_an_extra(monkeypatch):
 
 @pytest.mark.parametrize(('arguments', 'says'), [
     (('run', '--scenario', '3box', '--policy', 'expert'), 'no cell begins with'),
-    (('run', '--policy', '/nowhere'), 'holds no config.json')])
+    (('run', '--policy', '/nowhere'), 'holds no config.json'),
+    (('run', '--runtime', 'tflite'), "'tflite' is not one of 'auto', 'onnx', 'openvino'")])
 def test_wrong_choices_are_explained_before_anything_starts(arguments, says, tmp_path,
                                                             monkeypatch):
     monkeypatch.setenv('MUJOCO_GL', 'egl')

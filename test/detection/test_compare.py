@@ -16,6 +16,7 @@ from detectors import CLASSES, detector_graph, write_detector
 from typer.testing import CliRunner
 
 from vla_nav.cli.detector import app
+from vla_nav.detection import compare as compared
 from vla_nav.detection.compare import compare
 from vla_nav.detection.compare_choice import CPU, recommend
 from vla_nav.detection.contracts import DetectorError
@@ -75,8 +76,9 @@ def _run(models: list[Path], data: Path, out: Path, steps: list[str], **changes:
 
 
 def test_figures_come_from_the_graphs_and_what_was_measured_is_not_measured_again(
-        models: list[Path], data: Path, tmp_path: Path):
+        models: list[Path], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     steps: list[str] = []
+    monkeypatch.setattr(compared, 'made', lambda: 'first, then')
     summary = _run(models, data, tmp_path / 'out', steps)
     assert steps == ['good fp32'] * 5 + ['good int8'] * 5 + ['bad fp32'] * 5
     good, bad = summary['models']['good'], summary['models']['bad']
@@ -100,8 +102,10 @@ def test_figures_come_from_the_graphs_and_what_was_measured_is_not_measured_agai
     assert good['latency_ms']['fp32']['network']['p50'] == 1.0  # a millisecond a look at the clock
     assert good['bytes']['fp32'] > good['bytes']['fp16'] and good['bytes']['int8']
 
+    monkeypatch.setattr(compared, 'made', lambda: 'second, now')
     again = _run(models, data, tmp_path / 'out', steps)
     assert len(steps) == 15 and again['models'] == summary['models']
+    assert summary['made'] == 'first, then' and again['made'] == 'first, then and second, now'
     label_file(data / 'images/val/val1.png').write_text('')  # another truth: all is measured
     changed = _run(models, data, tmp_path / 'out', steps)
     assert len(steps) == 30

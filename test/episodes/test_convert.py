@@ -7,7 +7,7 @@ import json
 import h5py
 import numpy as np
 import pytest
-from bags import drive, write_bag
+from bags import drive, header, twist, write_bag
 from typer.testing import CliRunner
 
 from vla_nav.cli.main import build
@@ -77,6 +77,33 @@ def test_bag_options_reach_the_translation(tmp_path):
              'linear_x,angular_z', '--embodiment', 'differential')
     (_, actions, _, _, robot, _), = _episodes(tmp_path / 'out')
     assert actions.shape == (8, 2) and robot == 'differential'
+
+
+def test_a_profile_reaches_the_commands_of_bags(tmp_path):
+    keys = [(topic, at, twist(-1.15, 1.15) if topic == '/cmd_vel' else m)
+            for topic, at, m in drive(8)]
+    for name in ('a', 'b'):
+        write_bag(tmp_path / 'bags' / name, keys)
+    _convert(tmp_path / 'bags', tmp_path / 'out', '--instruction', _SAID, '--embodiment',
+             'keyboard')
+    for _, actions, _, _, robot, _ in _episodes(tmp_path / 'out'):
+        np.testing.assert_allclose(actions, [[-0.6, 0.6, 0.0]] * 8, atol=1e-6)
+        assert robot == 'keyboard'
+    said = _convert(tmp_path / 'bags', tmp_path / 'out', '--embodiment', 'donkeycar', code=2)
+    assert 'throttle' in said and said.count('error') == 1 and 'left out' not in said
+
+
+def test_the_stamps_of_pictures_can_be_those_of_their_arrival(tmp_path):
+    messages = drive(8)
+    for topic, _, message in messages:
+        if 'camera' in topic:
+            message.header = header(0)
+    bag = write_bag(tmp_path / 'bag', messages)
+    said = _convert(bag, tmp_path / 'out', '--instruction', _SAID, code=2)
+    assert 'camera/image_raw' in said and '--stamp-source arrival' in said
+    _convert(bag, tmp_path / 'out', '--instruction', _SAID, '--stamp-source', 'arrival')
+    (_, _, stamps, *_), = _episodes(tmp_path / 'out')
+    assert stamps.tolist() == [at for topic, at, _ in messages if 'camera' in topic]
 
 
 def test_options_that_are_given_keep_what_the_recorder_kept(tmp_path):

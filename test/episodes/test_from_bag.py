@@ -6,12 +6,14 @@ import json
 
 import numpy as np
 import pytest
-from bags import START_NS, drive, jpeg, picture, text, twist, twist_stamped, write_bag
+from bags import START_NS, drive, header, jpeg, picture, text, twist, twist_stamped, write_bag
 
+from vla_nav.embodiments import EMBODIMENTS, Channel, Embodiment
 from vla_nav.episodes.from_bag import episodes_from_bag
 from vla_nav.episodes.schema import EpisodeError, JpegPictures
 from vla_nav.observations.decode import decode_compressed
 from vla_nav.observations.translation import Translation
+from vla_nav.spaces import AXES
 
 _SAID = 'pass the box on its left and stop at the cup'
 
@@ -69,6 +71,41 @@ def test_pictures_without_a_fresh_command_are_left_out_and_said(tmp_path):
     assert '8 of 20 pictures have no command' in said[0]
 
 
+def _restamped(messages, stamp_of):
+    """Let the camera write ``stamp_of(i)`` into the header of picture i."""
+    pictures = [m for topic, _, m in messages if 'camera' in topic]
+    for i, message in enumerate(pictures):
+        message.header = header(stamp_of(i))
+    return messages
+
+
+@pytest.mark.parametrize('transport', ['compressed', 'raw'])
+@pytest.mark.parametrize(('stamp_of', 'said'), [
+    (lambda i: 0, r'all 20 pictures carry no header stamp \(it is 0\)'),
+    (lambda i: 7 * 10**9, 'all 20 pictures carry the same header stamp, 7000000000 ns'),
+    (lambda i: 7 * 10**9 + i * 10**8, 'same clock'),
+])
+def test_a_camera_without_a_clock_is_stamped_by_arrival(tmp_path, stamp_of, said, transport):
+    messages = _restamped(drive(transport=transport, command='stamped'), stamp_of)
+    bag = write_bag(tmp_path / 'bag', messages)
+    with pytest.raises(EpisodeError, match=f'{said}.*--stamp-source arrival'):
+        list(episodes_from_bag(bag, instruction=_SAID))
+    episode, images = _only(bag, translation=Translation(stamp_source='arrival'))
+    assert episode.stamps_ns.tolist() == [START_NS + 5_000_000 + i * 10**8 for i in range(20)]
+    np.testing.assert_allclose(episode.actions[:, 0], 0.1 + 0.01 * np.arange(20), atol=1e-6)
+    if transport == 'raw':
+        np.testing.assert_array_equal(images, [picture(i) for i in range(20)])
+
+
+def test_pictures_that_repeat_a_stamp_are_counted_and_the_remedy_is_named(tmp_path):
+    messages = _restamped(drive(20), lambda i: START_NS + i // 2 * 2 * 10**8)
+    said = []
+    episode, _ = _only(write_bag(tmp_path / 'bag', messages), say=said.append)
+    assert len(episode) == 10
+    assert '10 of 20 pictures carry the stamp of the one before' in said[0]
+    assert '--stamp-source arrival' in said[0]
+
+
 def test_odometry_that_is_too_old_is_not_passed_off_as_new(tmp_path):
     messages = [m for m in drive(20) if not (m[0] == '/odom' and m[1] > START_NS + 10**9)]
     said = []
@@ -114,8 +151,65 @@ def test_what_the_recorder_kept_is_the_default_and_gives_way(tmp_path):
     episode, = episodes_from_bag(bag)
     assert (episode.instruction, episode.embodiment, episode.scenario) == ('kept', 'tank', 'hall')
     assert episode.action_names == ('linear_x',) and episode.actions.shape == (5, 1)
-    episode, = episodes_from_bag(bag, instruction=_SAID, embodiment='omni')
+    episode, = episodes_from_bag(bag, instruction=_SAID, embodiment=EMBODIMENTS['omni'])
     assert (episode.instruction, episode.embodiment) == (_SAID, 'omni')
+
+
+def _commanded(path, *twists):
+    """Write a bag of ten pictures, each answered by the next of the commands, in turn."""
+    messages = [m for m in drive(10) if m[0] != '/cmd_vel']
+    messages += [('/cmd_vel', START_NS + i * 10**8 + 20_000_000, twist(*twists[i % len(twists)]))
+                 for i in range(10)]
+    return write_bag(path, messages)
+
+
+def test_keyboard_units_become_velocities(tmp_path):
+    bag = _commanded(tmp_path / 'bag', (1.15, -1.15, 1.15), (-1.15, 0.0, -0.575))
+    episode, _ = _only(bag, embodiment=EMBODIMENTS['keyboard'])
+    assert episode.embodiment == 'keyboard' and episode.action_names == AXES
+    np.testing.assert_allclose(
+        episode.actions, [[0.6, -0.6, 1.2], [-0.6, 0.0, -0.6]] * 5, atol=1e-6)
+    # Without a profile they are what a Twist is.
+    np.testing.assert_array_equal(_only(bag)[0].actions[0], np.float32([1.15, -1.15, 1.15]))
+
+
+def test_a_profile_turns_signs_and_says_which_axes_the_robot_has(tmp_path):
+    wheels = Embodiment(name='wheels', channels=(
+        Channel(axis='angular_z', low=-1.5, high=1.5, full=-1.0),
+        Channel(axis='linear_x', low=-0.2, high=0.8)))
+    episode, _ = _only(_commanded(tmp_path / 'bag', (0.5, 0.0, 0.4)), embodiment=wheels)
+    assert episode.action_names == ('linear_x', 'angular_z')
+    np.testing.assert_allclose(episode.actions, [[0.5, -0.6]] * 10, atol=1e-6)
+    # Steering that a joystick's driver puts into another number of the Twist.
+    wheels = Embodiment(name='wheels', channels=(
+        Channel(axis='linear_x', low=-0.2, high=0.8),
+        Channel(axis='angular_z', low=-1.5, high=1.5, name='linear_y', full=-1.0)))
+    episode, _ = _only(_commanded(tmp_path / 'other', (0.5, 0.4, 0.0)), embodiment=wheels)
+    np.testing.assert_allclose(episode.actions, [[0.5, -0.6]] * 10, atol=1e-6)
+
+
+@pytest.mark.parametrize('name', ['omni', 'differential'])
+def test_a_profile_in_si_units_changes_no_number(tmp_path, name):
+    # Beyond the profile's limits too, and no number that is exact in decimals only.
+    bag = _commanded(tmp_path / 'bag', (0.1, 0.0, -1.0 / 3), (2.7, 0.0, 9.1))
+    plain, _ = _only(bag)
+    episode, _ = _only(bag, embodiment=EMBODIMENTS[name])
+    axes = [AXES.index(axis) for axis in episode.action_names]
+    np.testing.assert_array_equal(episode.actions, plain.actions[:, axes])
+    assert episode.action_names == EMBODIMENTS[name].space().names
+
+
+def test_a_profile_that_a_twist_does_not_fit_is_refused_with_a_remedy(tmp_path):
+    bag = _commanded(tmp_path / 'bag', (0.3, 0.2, 0.0))
+    with pytest.raises(EpisodeError, match=r"donkeycar: has the channels \['throttle', "
+                       r"'steering'\].*leave --embodiment out"):
+        list(episodes_from_bag(bag, instruction=_SAID, embodiment=EMBODIMENTS['donkeycar']))
+    with pytest.raises(EpisodeError, match=r'linear_y: was driven \(up to 0\.20\).*'
+                       '--axes linear_x,angular_z'):
+        list(episodes_from_bag(bag, instruction=_SAID, embodiment=EMBODIMENTS['differential']))
+    with pytest.raises(EpisodeError, match=r"none of \['linear_y'\]"):
+        list(episodes_from_bag(bag, Translation(action_names=('linear_y',)), _SAID,
+                               EMBODIMENTS['differential']))
 
 
 def test_what_the_operator_said_of_the_end_is_said_of_the_last_run(tmp_path):

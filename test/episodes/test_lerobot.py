@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -70,6 +72,36 @@ def test_video_comes_back_frame_by_frame_in_any_order(tmp_path):
         np.testing.assert_array_equal(third, other.images[3])
     with pytest.raises(IndexError):
         read[0].images[8]
+
+
+@pytest.mark.parametrize('video', [False, True])
+def test_episodes_that_share_a_file_are_told_apart(tmp_path, video):
+    """As lerobot writes: episodes in one file until it is 100 MB large, videos end to end."""
+    lengths = (8, 5)
+    written = [_episode(seed, length) for seed, length in enumerate(lengths)]
+    root = tmp_path / 'set'
+    write_lerobot(root, written, video=video)
+    files = sorted((root / 'data' / 'chunk-000').iterdir())
+    tables = [pq.read_table(file, partitioning=None) for file in files]
+    pq.write_table(pa.concat_tables(tables), files[0])
+    files[1].unlink()
+    rows = pq.read_table(root / EPISODES_PATH).to_pylist()
+    rows[1]['data/file_index'] = 0
+    if video:
+        apart = sorted((root / 'videos' / CAMERA / 'chunk-000').iterdir())
+        both = replace(written[0], images=np.concatenate([e.images for e in written]))
+        write_lerobot(tmp_path / 'both', [replace(
+            both, actions=np.zeros((13, 3), np.float32), odometry=np.zeros((13, 6), np.float32),
+            stamps_ns=np.arange(13) * 10**8)], video=True)
+        next((tmp_path / 'both' / 'videos' / CAMERA / 'chunk-000').iterdir()).replace(apart[0])
+        apart[1].unlink()
+        rows[1] |= {f'videos/{CAMERA}/file_index': 0, f'videos/{CAMERA}/from_timestamp': 0.8,
+                    f'videos/{CAMERA}/to_timestamp': 1.3}
+    pq.write_table(pa.Table.from_pylist(rows), root / EPISODES_PATH)
+    read = list(episodes_from_lerobot(root))
+    assert [len(episode) for episode in read] == list(lengths)
+    for one, other in zip(written, read, strict=True):
+        _same(one, other, pixels=14 if video else 0)
 
 
 def test_statistics_are_those_of_the_whole_set(tmp_path):

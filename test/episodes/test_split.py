@@ -24,6 +24,12 @@ def test_every_episode_is_in_one_part_and_every_scenario_in_both(episodes, share
             assert abs(held - share * count) <= 1
 
 
+@given(st.integers(2, 30), st.floats(0.05, 0.95))
+def test_scenarios_of_one_episode_share_one_stratum(count, share):
+    train, validation = split_episodes({f'{i}.h5': f'scene {i}' for i in range(count)}, share)
+    assert train and abs(len(validation) - share * count) <= 1 <= len(validation)
+
+
 @given(_EPISODES, st.randoms())
 def test_order_of_files_does_not_matter(episodes, random):
     shuffled = list(episodes.items())

@@ -52,7 +52,8 @@ def test_rows_of_a_chunk_are_compared_at_their_time(data, bundles):
     assert len(summary['chunk_mae']) == 3
     assert summary['hold_mae'][2] == pytest.approx(
         np.mean([2 * (0.3 + 0.01 * n) for n in range(6)]) / 10 / 3, rel=0.5)
-    for kind, names in (('scenarios', {'cell_0', 'cell_1'}), ('languages', {'en', 'ko'})):
+    for kind, names in (('scenarios', {'cell_0', 'cell_1'}), ('languages', {'en', 'ko'}),
+                        ('wordings', {*summary['wordings']})):
         assert {*summary[kind]} == names
         assert all({*group} == {'episodes', *PREDICTORS} for group in summary[kind].values())
     low, high = (summary['mae']['policy'][key] for key in ('low', 'high'))
@@ -68,6 +69,7 @@ def test_the_page_stands_alone(data, bundles, tmp_path):
     assert page.count('data:image/png;base64,') == 2 and 'src="http' not in page
     assert 'cell_1' in page and 'class="worse"' in page
     assert 'By language' in page and '<td>ko</td><td>3</td>' in page
+    assert 'By wording' in page
     for name, speed in (('near', 0.31), ('far', 0.5)):
         off = np.mean([abs(speed - 0.3 - 0.01 * n) for n in range(6)])
         assert f'<td>{name}</td><td>linear_x</td><td>{off:.4f}</td>' in page

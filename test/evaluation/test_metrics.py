@@ -85,6 +85,20 @@ def test_error_table_by_hand():
     assert table['joint']['mae'] == pytest.approx(0.125)
 
 
+def test_error_table_counts_only_what_is_known():
+    want = np.array([[0.2, np.nan], [0.4, 0.0], [0.0, np.nan]])
+    got = np.array([[0.2, 9.0], [0.3, 0.3], [0.1, 9.0]])
+    table = metrics.error_table(got, want, ['linear_x', 'linear_y'], known=~np.isnan(want))
+    assert table['linear_x']['mae'] == pytest.approx(0.2 / 3)
+    assert table['linear_y']['mae'] == pytest.approx(0.3)
+    assert table['joint']['mae'] == pytest.approx(0.5 / 4)
+    assert table['joint']['within'] == pytest.approx(1 / 3)
+    nowhere = metrics.error_table(got[::2], want[::2], ['linear_x', 'linear_y'],
+                                  known=~np.isnan(want[::2]))
+    assert {*nowhere['linear_y'].values()} == {None}
+    assert nowhere['joint']['within'] == pytest.approx(0.5)
+
+
 def test_error_table_refuses_what_cannot_be_compared():
     with pytest.raises(ValueError, match=r'\(2, 3\)'):
         metrics.error_table(np.zeros((2, 3)), np.zeros((2, 2)), ['linear_x', 'linear_y'])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from bundles import NONSENSE, write_bundle
@@ -52,6 +55,20 @@ def test_an_unread_instruction_counts_as_standstill_but_not_for_the_text_blind(b
     assert mae(result, 'text-blind') == pytest.approx(0.0, abs=1e-6)
 
 
+def test_refused_and_paraphrased_texts_stand_apart():
+    compact = Path(__file__).parents[2] / 'models' / 'compact'
+    texts = ('pass left of the box, stop at the red cup',
+             '상자를 왼쪽으로 돌아서 빨간 컵 앞에서 멈춰 주세요.',
+             'Go round the box on its left and stop at the red cup.',
+             'Make me a sandwich.')
+    result = measure(str(compact), [replace(episode([0.3, 0.3], text), images=np.zeros(
+        (2, 96, 128, 3), np.uint8)) for text in texts], DRIVE)
+    found = {name: group['episodes'] for name, group in result['wordings'].items()}
+    assert found == {'canonical': 1, 'put in other words': 2, 'refused': 1}
+    # A refused text is a robot that stands still.
+    assert result['wordings']['refused']['policy']['value'] == pytest.approx(0.1)
+
+
 def test_recordings_are_read_and_empty_folders_refused(bundle, tmp_path):
     stamps = np.arange(1, 4, dtype=np.int64) * 10**8
     write_episode(EpisodeRef(tmp_path / 'a.h5'), episode([0.3, 0.3, 0.3], stamps=stamps))
@@ -68,3 +85,19 @@ def test_axes_that_the_policy_drives_must_be_recorded(bundle):
                    action_names=('linear_x', 'angular_z'))
     with pytest.raises(EpisodeError, match='linear_y'):
         measure(str(bundle), [flat], DRIVE)
+
+
+def test_an_axis_is_measured_on_the_robots_that_have_it(bundle):
+    whole = episode([0.3, 0.3])
+    whole.actions[:, 1] = 0.1
+    flat = Episode(np.zeros((2, 12, 16, 3), np.uint8), np.full((2, 2), 0.2, np.float32), None,
+                   'go', action_names=('linear_x', 'angular_z'))
+    result = measure(str(bundle), [whole, flat], DRIVE)
+    assert mae(result, 'policy', 'linear_y') == pytest.approx(0.1, abs=1e-6)
+    assert mae(result, 'policy', 'linear_x') == pytest.approx(0.05, abs=1e-6)
+    joint = (0.1 * 2 + 0.1 * 2 + 0.2 * 2) / 10
+    assert mae(result, 'policy', 'joint') == pytest.approx(joint, abs=1e-6)
+    assert result['mae']['policy']['value'] == pytest.approx(joint, abs=1e-6)
+    assert result['chunk_mae'][0] == pytest.approx(joint, abs=1e-6)
+    assert result['mae']['previous action']['value'] == pytest.approx(
+        (0.3 + 0.1 + 0.2 + 0.2) / 10, abs=1e-6)

@@ -35,6 +35,14 @@ def summary(failed=(), n=200, **changes):
             'failed_seeds': [FIRST_SEED + i for i in failed], **changes}
 
 
+def rows_of(taken, made=(), sha256='abc', kept=()):
+    """Return the page's rows as they are with measurements ``taken``, by an unknown commit."""
+    made = dict(made)
+    sources = {m.key: results_page.Source(m.line('models/compact'), made.get(m.key, ''), sha256)
+               for m in MEASUREMENTS}
+    return results_page.rows(taken, sources, kept)
+
+
 def test_the_issues_main_rows_have_enough_episodes():
     episodes = {m.key: m.episodes for m in MEASUREMENTS}
     assert min(episodes[key] for key in ('seen', 'layouts', 'appearance')) >= 400
@@ -85,9 +93,8 @@ def test_the_page_says_what_is_met_and_what_is_missing():
                  name: {'joint': {'mae': value}} for name, value in (
                      ('policy', 0.02), ('constant mean', 0.1), ('constant median', 0.08),
                      ('step-index', 0.07), ('text-blind', 0.05), ('image-blind', 0.04))}}}
-    made = {'seen': 'abc1234, 2026-01-02'}
-    page = results_page.markdown(taken, made, 'models/compact', quick=False)
-    lines = page.splitlines()
+    found = rows_of(taken, made={'seen': 'abc1234, 2026-01-02'})
+    lines = results_page.markdown(found).splitlines()
     seen = next(line for line in lines if line.startswith('| success, seen layouts'))
     assert '| 0.900 |' in seen and '**no**' in seen and seen.endswith('| 1 |')
     assert '| yes |' in next(line for line in lines if 'blank text' in line)
@@ -97,8 +104,40 @@ def test_the_page_says_what_is_met_and_what_is_missing():
     command, = (line for line in lines if line.startswith('1. '))
     assert '`vla-nav evaluate closed-loop --policy models/compact --episodes 480' in command
     assert command.endswith('(abc1234, 2026-01-02)')
-    measured = {row['title'] for row in results_page.rows(taken)}
+    measured = {row['title'] for row in found}
     assert 'SPL' in measured and 'success, hidden goal' not in measured
+
+
+def test_what_must_be_known_to_judge_a_figure_stands_below_its_table():
+    folds = {'folds': 5, 'below': {'ridge': 5}, 'below_constants': 5,
+             'chunk_below_hold_from_the_eighth': 5}
+    found = rows_of({'tub': {'summary': folds}, 'crew': {'episodes': 76, 'speedup': {'2': 2.1}}})
+    page = results_page.markdown(found)
+    scale, family = (page.split(f'## {title}')[1].split('## ')[0] for title in (
+        'Scale, monitoring', 'Other members, other data'))
+    assert 'standard suite, times <sup>a</sup> | ≥ 1.8' in scale and '- <sup>a</sup> ' in scale
+    # One note for all rows of the tub, and none of what was not measured.
+    assert family.count('<sup>a</sup>') == 3 + 1 and family.count('\n- ') == 1
+    note = next(line for line in family.splitlines() if line.startswith('- '))
+    assert 'chosen with an eye on this tub' in note
+    assert all(row['note'] for row in found)
+
+
+def test_rows_that_are_not_measured_again_stay_while_what_they_stand_on_is_the_same():
+    page = rows_of({'seen': summary(), 'hidden': summary(failed=range(50))},
+                   made={'seen': 'old, 2026-01-01', 'hidden': 'old, 2026-01-01'})
+    page = json.loads(json.dumps(page))
+    again = rows_of({'seen': summary(failed=range(10))}, made={'seen': 'new, 2026-02-02'},
+                    kept=page)
+    by_title = {row['title']: row for row in again}
+    hidden = by_title['success, hidden goal']
+    assert hidden['value'] == 0.75 and hidden['sources']['hidden']['made'] == 'old, 2026-01-01'
+    assert by_title['success, seen layouts']['value'] == 0.95
+    text = results_page.markdown(again)
+    assert '(new, 2026-02-02)' in text and '(old, 2026-01-01)' in text
+    other = {'success, seen layouts', 'success, hidden goal'} & {
+        row['title'] for row in rows_of({}, sha256='of another bundle', kept=page)}
+    assert not other
 
 
 def test_what_is_read_from_benchmarks_exports_and_studies():
@@ -113,6 +152,7 @@ def test_what_is_read_from_benchmarks_exports_and_studies():
         'drives': seen, 'int8_drives': summary(failed=range(10), n=1000),
         'delay': {'episodes': 400, 'delays': [{'delay_ms': 0, 'relative': 1.0},
                                               {'delay_ms': 400, 'relative': 0.95}]},
+        'student': {'episodes': 1000, 'second_rate': 0.96, 'ci95': [-0.025, 0.005]},
         'study': {'members': {'one': member, 'ensemble': {},
                               'two': {**member, 'of_constant_mean': 0.6, 'success': 0.9}},
                   'ensemble': {'weights': [0.7, 0.25, 0.05], 'test_episodes': 60,
@@ -120,7 +160,7 @@ def test_what_is_read_from_benchmarks_exports_and_studies():
                                                        'high': 0.0}}},
         'crew': {'episodes': 76, 'speedup': {'1': 1.0, '2': 1.9}},
     }
-    found = {row['title']: row for row in results_page.rows(taken)}
+    found = {row['title']: row for row in rows_of(taken)}
     values = {title: row['value'] for title, row in found.items()}
     assert values['1280×720 JPEG to velocities without ROS, p50, ms'] == 2.0
     assert values['fastest runtime against eager PyTorch, times'] == 4.0
@@ -128,6 +168,9 @@ def test_what_is_read_from_benchmarks_exports_and_studies():
     lost = found['int8: success lost, same scenes, upper 95 % bound']
     assert 0.01 < lost['value'] == lost['high'] < 0.02 and lost['low'] < 0.01 and lost['met']
     assert values['success with a model that takes 400 ms, relative to none'] == 0.95
+    student = found['student against its teacher: success lost, same scenes, upper 95 % bound']
+    assert (student['low'], student['value']) == (-0.005, 0.025) and not student['met']
+    assert values['the teacher of a student: success'] == 0.96
     assert values['two processes against one on the standard suite, times'] == 1.9
     worst = found['small forms: MAE over that of the constant mean, worst of three']
     assert worst['value'] == 0.6 and not worst['met']
@@ -150,7 +193,7 @@ def test_what_is_read_of_the_detector():
                                           'cpu': {'balanced': 'L4_relu'}}},
         'detector': {'steps': 300, 'bounds': {name: {'value': 5.0} for name in LIMITS}},
         'trials': {'episodes': 200, 'collisions': 0, 'ci95': [0.0, 0.018]}}
-    found = {row['title']: row for row in results_page.rows(taken)}
+    found = {row['title']: row for row in rows_of(taken)}
     change = found['… int8 against fp32, points of mAP50 either way']
     assert (change['value'], change['low'], change['high']) == (0.004, -0.001, 0.008)
     assert found['mAP50 on unseen pictures, as shipped']['low'] == 0.88
@@ -175,7 +218,7 @@ def test_what_drives_an_export_waits_for_it(tmp_path, monkeypatch):
         else:
             assert words[words.index('--policy') + 1] == str(folder / 'int8' / 'bundle')
         return SimpleNamespace(stdout='{}', returncode=0)
-    monkeypatch.setattr(command, '_commit', lambda: 'abc1234')
+    monkeypatch.setattr(command, 'made', lambda: 'abc1234, 2026-01-01')
     monkeypatch.setattr(subprocess, 'run', run)
 
     def taken(measurement):
@@ -193,7 +236,7 @@ def test_measurements_are_kept_for_the_same_command_and_bundle(tmp_path, monkeyp
         calls.append(words)
         assert words[0] == sys.executable and words[-3:-1] == ['--json', '--out']
         return SimpleNamespace(stdout=json.dumps(summary()), returncode=0)
-    monkeypatch.setattr(command, '_commit', lambda: 'abc1234')
+    monkeypatch.setattr(command, 'made', lambda: 'abc1234, 2026-01-01')
     monkeypatch.setattr(subprocess, 'run', run)
     bundle = write_bundle(tmp_path / 'bundle')
     take = [MEASUREMENTS[0], str(bundle), tmp_path / 'results', False]
@@ -207,3 +250,14 @@ def test_measurements_are_kept_for_the_same_command_and_bundle(tmp_path, monkeyp
     monkeypatch.setattr(subprocess, 'run', lambda *a, **k: SimpleNamespace(
         stdout='', returncode=1))
     assert command._take(MEASUREMENTS[1], *take[1:], True) is None
+
+
+def test_what_hours_have_left_beside_the_page_says_when_it_was_made(tmp_path):
+    bundle, docs = write_bundle(tmp_path / 'bundle'), tmp_path / 'docs'
+    docs.mkdir()
+    student = {'episodes': 1000, 'second_rate': 0.96, 'ci95': [-0.005, 0.025]}
+    (docs / 'student.json').write_text(json.dumps({**student, 'made': 'abc1234, 2026-01-02'}))
+    with pytest.raises(typer.Exit):  # the rest is not measured
+        command.results(str(bundle), tmp_path / 'results', docs, only='student', quick=False)
+    page = (docs / 'results.md').read_text()
+    assert '1. `vla-nav evaluate paired runs/student_drives runs/teacher_drives` (abc1234' in page

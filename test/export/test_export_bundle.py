@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import bundles
+import exports
 import numpy as np
 import pytest
 import torch
 
-from vla_nav.contracts import Frame, PolicyError
-from vla_nav.episodes.schema import Episode
-from vla_nav.export import drives, gate, onnx_file, write
+from vla_nav.contracts import PolicyError
+from vla_nav.export import gate, onnx_file
 from vla_nav.export.write import Order, export
 from vla_nav.policies.config import load_preset
 from vla_nav.policies.family import FamilyPolicy
@@ -55,16 +56,10 @@ def exported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {target: folder / target for target in TARGETS}
 
 
-def frames(count: int) -> list[Frame]:
-    rng = np.random.default_rng(0)
-    return [Frame(rng.integers(0, 256, (32, 48, 3), np.uint8), i * bundles.STEP_NS)
-            for i in range(count)]
-
-
 def driven(path: Path, **options: str) -> np.ndarray:
     policy = load_policy(path, 'cpu', **options)
     policy.set_instruction(SENTENCE)
-    return np.stack([policy.act(frame).velocities for frame in frames(4)])
+    return np.stack([policy.act(frame).velocities for frame in exports.frames(4, 32, 48)])
 
 
 @pytest.mark.parametrize('target', TARGETS)
@@ -126,6 +121,21 @@ def test_weights_too_large_for_one_file_lie_beside_it(source: Path, tmp_path: Pa
     (tmp_path / 'out' / 'policy.onnx.data').write_bytes(b'other')
     with pytest.raises(PolicyError, match=r'policy\.onnx\.data: sha256 is'):
         load_policy(tmp_path / 'out')
+
+
+@pytest.mark.parametrize('large', [False, True])
+def test_eight_bits_of_many_files_leave_only_what_is_listed(
+        source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool) -> None:
+    """``large``: what eight bits leave is still too large for one file."""
+    exports.one_file_a_weight(monkeypatch)
+    exports.show(monkeypatch, exports.drive(source, 0.2, SENTENCE))
+    if large:
+        monkeypatch.setattr(onnx_file, 'ONE_FILE_BYTES', 0)
+    export(source, tmp_path / 'out', Order('onnx', 'int8', drives=1, episodes=0))
+    assert {path.name for path in (tmp_path / 'out').iterdir()} == {
+        'README.md', 'config.json', 'instruction.onnx', 'policy.onnx',
+        *(['policy.onnx.data'] if large else [])}
+    assert np.isfinite(driven(tmp_path / 'out')).all()
 
 
 def test_what_is_not_equal_leaves_nothing(source: Path, tmp_path: Path,
@@ -190,26 +200,68 @@ def test_a_graph_of_another_source_is_refused(exported: dict[str, Path], tmp_pat
         load_policy(tmp_path, 'cpu')
 
 
-def _drives(source: Path, shift: float) -> list[Episode]:
-    """Return a drive whose labels are what the source does, ``shift`` aside."""
-    space = load_config_space(source)
-    images = [frame.image for frame in frames(24)]
-    policy = load_policy(source, 'cpu')
-    blank = Episode(images, np.zeros((24, space), np.float32), None, SENTENCE)
-    return [Episode(images, drives.follow(policy, blank) + np.float32(shift), None, SENTENCE)]
+@pytest.mark.parametrize(('key', 'value', 'says'), [
+    ('format_version', 2, 'format_version is 2'), ('state_size', 7, "'state' is"),
+    ('chunk', 3, 'different exports'),
+    ('image', {'height': 32, 'width': 64}, 'different exports')])
+@pytest.mark.parametrize('target', TARGETS)
+def test_another_version_or_shape_is_refused(exported: dict[str, Path], tmp_path: Path,
+                                             target: str, key: str, value: object,
+                                             says: str) -> None:
+    shutil.copytree(exported[target], tmp_path / 'out')
+    path = tmp_path / 'out' / 'config.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    with pytest.raises(PolicyError, match=says):
+        load_policy(tmp_path / 'out', 'cpu')
 
 
-def load_config_space(source: Path) -> int:
-    return len(json.loads((source / 'config.json').read_text())['action_space']['names'])
+@pytest.mark.parametrize('target', TARGETS)
+def test_nan_weights_in_an_exported_file_drive_nothing(tmp_path: Path, target: str,
+                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gate, 'check_bound', lambda *_: None)  # damaged after the gate, as it were
+    export(write_source(tmp_path / 'broken', break_it=True), tmp_path / 'out',
+           Order(target, drives=0, episodes=0))
+    with pytest.raises(PolicyError, match="non-finite 'actions'"):
+        driven(tmp_path / 'out')
+
+
+@pytest.mark.parametrize(('target', 'call', 'method'), [
+    ('onnx', '_session', 'run'), ('torchscript', '_call', '__call__'),
+    ('openvino', '_request', 'infer')])
+def test_a_runtime_that_fails_while_driving_is_an_error(
+        exported: dict[str, Path], monkeypatch: pytest.MonkeyPatch, target: str, call: str,
+        method: str) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError('the device is gone')
+    policy = load_policy(exported[target], 'cpu')
+    policy.set_instruction(SENTENCE)
+    frames = exports.frames(3, 32, 48)
+    policy.act(frames[0])
+    graph = policy._graph  # type: ignore[attr-defined]
+    with monkeypatch.context() as patch:
+        patch.setattr(graph, call, type('Gone', (), {method: fail})())
+        with pytest.raises(PolicyError, match='failed to run: the device is gone'):
+            policy.act(frames[1])
+    assert np.isfinite(policy.act(frames[2]).velocities).all()
+
+
+def test_an_ensemble_is_exported_member_by_member(source: Path, exported: dict[str, Path],
+                                                  tmp_path: Path) -> None:
+    (tmp_path / 'config.json').write_text(json.dumps({
+        'format_version': 1, 'name': 'all', 'architecture': 'ensemble',
+        'max_observation_age_s': 0.5,
+        'members': [{'path': str(exported[target]), 'weight': 1} for target in TARGETS]}))
+    with pytest.raises(PolicyError, match='export its members one by one'):
+        export(tmp_path, tmp_path / 'out', Order('onnx'))
+    assert not (tmp_path / 'out').exists()
+    np.testing.assert_allclose(driven(tmp_path), driven(source), atol=1e-4)
 
 
 @pytest.mark.parametrize(('shift', 'kept'), [(0.2, True), (0.0, False)])
 def test_eight_bits_are_judged_by_their_error_on_drives(
         source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shift: float,
         kept: bool) -> None:
-    shown = _drives(source, shift)
-    for name in ('calibration_drives', 'validation_drives'):
-        monkeypatch.setattr(write, name, lambda *_: iter(shown))
+    exports.show(monkeypatch, exports.drive(source, shift, SENTENCE))
     order, out = Order('onnx', 'int8', drives=1, episodes=0), tmp_path / 'out'
     if not kept:  # any error at all is more than 3 % of none
         with pytest.raises(gate.NotEqual, match='worse'):

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vla_nav.control.guard import GuardSettings
+from vla_nav.control.guard import GuardSettings, Reason
 from vla_nav.evaluation.metrics import wilson_interval
 from vla_nav.evaluation.safety_trials import ALLOWANCE_S
 from vla_nav.simulation.scenario import sample
@@ -83,6 +83,27 @@ def test_the_way_until_the_first_zero_is_that_of_the_guards_limits():
         assert energy[0] == pytest.approx(25 * v ** 2, abs=0.06)
         assert lost[0] == pytest.approx(v * (guard.camera_timeout + ALLOWANCE_S), abs=0.006)
         assert hangs[0] == pytest.approx(v * (guard.max_observation_age + ALLOWANCE_S), abs=0.006)
+
+
+def test_obstacles_stop_and_are_lost_as_the_guard_does_it():
+    guard = GuardSettings()
+    stop = f'{guard.robot_radius + guard.obstacle_clearance:.2f} m from the base'
+    assert _PROTOCOL.count(stop) == 2, 'the wheels off the ground, and the dry run'
+    assert f'free for {guard.obstacle_hold:.1f} s' in _PROTOCOL
+    row = next(line for line in _PROTOCOL.splitlines() if "`kill -9` the detector's" in line)
+    assert guard.obstacle_timeout + ALLOWANCE_S <= _numbers(row)[1]  # the first is the 9 of kill
+    assert {str(reason.value) for reason in (Reason.OBSTACLE, Reason.OBSTACLES_LOST)} <= set(
+        re.findall(r'`(\w+)`', _PROTOCOL))
+
+
+def test_a_degree_of_pitch_shifts_the_floor_as_the_page_says():
+    said = re.search(r'at (\S+) m, one degree of pitch shifts the floor by (\S+) m at (\d) m '
+                     r'and by (\S+) m at (\d) m', ' '.join(_PROTOCOL.split()))
+    height, *pairs = map(float, said.groups())
+    for shift, distance in zip(pairs[::2], pairs[1::2]):
+        down = math.atan2(height, distance)
+        near, far = (height / math.tan(down + math.radians(turn)) for turn in (1, -1))
+        assert shift == pytest.approx((far - near) / 2, abs=0.006)
 
 
 def test_the_intervals_are_wilsons():

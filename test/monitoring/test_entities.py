@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from types import SimpleNamespace as Some
 
@@ -103,6 +104,18 @@ def test_detections_become_labelled_boxes():
     assert found[path, 'half_sizes'] == [[4.0, 2.0]] and found[path, 'labels'] == ['ball 0.75']
     # What is gone must not stay on the picture.
     assert shown(Entities(), 'detections', Some(detections=[]))[path, 'centers'] == []
+
+
+def test_boxes_as_text_become_the_same():
+    text = json.dumps({'stamp_ns': 1, 'boxes': [
+        {'class': 'ball', 'score': 0.75, 'box': [16.0, 8.0, 24.0, 12.0]}]})
+    found = shown(Entities(), 'detector/boxes', Some(data=text))
+    path = f'{CAMERA}/boxes'
+    assert found[path, 'centers'] == [[20.0, 10.0]]
+    assert found[path, 'half_sizes'] == [[4.0, 2.0]] and found[path, 'labels'] == ['ball 0.75']
+    assert shown(Entities(), 'detector/boxes', Some(data='{"boxes": []}'))[path, 'centers'] == []
+    with pytest.raises(ValueError, match='detector/boxes'):
+        shown(Entities(), 'detector/boxes', Some(data='cup'))
 
 
 def test_obstacles_are_points_on_the_ground_beside_the_robot():

@@ -32,6 +32,13 @@ def test_package_xml_is_valid_and_agrees_with_setup_py():
     assert needed <= {depend.name for depend in package.exec_depends}
 
 
+def test_ci_installs_the_libraries_that_the_browser_needs():
+    page = (ROOT / 'docs' / 'monitoring.md').read_text()
+    needed = set(re.search(r'on Debian `(libnss3[^`]+)`', page)[1].split())
+    installed = re.search(r'^packages=\(([^)]+)\)', (ROOT / '.ci' / 'run').read_text(), re.M)[1]
+    assert needed <= set(installed.split())
+
+
 def test_every_node_has_an_executable_stub():
     stubs = {path.name for path in (ROOT / 'scripts').iterdir()}
     used = {node.executable for kind in ('robot', 'sim', 'camera') for node in graph(kind, {})}

@@ -73,6 +73,20 @@ def test_reset_forgets_and_a_faster_camera_does_not_hurry_the_memory(
     assert np.abs(fast[2] - first[2]).max() > 0  # it stands where the first frame left it
 
 
+def test_a_whole_drive_at_once_is_the_same_drive(made: tuple[FamilyPolicy, Path]) -> None:
+    policy = load_policy(made[1], provider='cpu')
+    with pytest.raises(PolicyError, match='no instruction'):
+        policy.over_drive(frames(1))
+    policy.set_instruction(SENTENCE)
+    drive = frames(70)  # more than are encoded at once
+    wanted = [policy.act(frame) for frame in drive]
+    for chunk, one in zip(policy.over_drive(drive), wanted, strict=True):
+        np.testing.assert_allclose(chunk.velocities, one.velocities, atol=1e-5)
+        assert chunk.stamp_ns == one.stamp_ns
+        assert chunk.arrived == pytest.approx(one.arrived, abs=1e-5)
+    assert policy.over_drive([]) == []
+
+
 def test_what_is_not_understood_leaves_no_instruction(made: tuple[FamilyPolicy, Path]) -> None:
     policy = load_policy(made[1], provider='cpu')
     policy.set_instruction(SENTENCE)
@@ -93,6 +107,8 @@ def test_numbers_that_are_not_finite_stop_the_robot(made: tuple[FamilyPolicy, Pa
     policy.set_instruction(SENTENCE)
     with pytest.raises(PolicyError, match='non-finite'):
         policy.act(frames(1)[0])
+    with pytest.raises(PolicyError, match='non-finite'):
+        policy.over_drive(frames(3))
 
 
 @pytest.mark.parametrize(('change', 'says'), [

@@ -17,6 +17,7 @@ from vla_nav.policies.family import FamilyPolicy
 from vla_nav.policies.instructions import Instructions
 
 TINY = [name for name in presets() if not name.endswith('_small')]
+PRETRAINED = ('clip_lstm', 'kosmos2_clip_hybrid', 'robovlms_3d', 'simple_lstm_extended')
 SMALL = ['head.hidden=16', 'head.layers=2', 'fusion.size=24', 'action.chunk=4']
 SPACES = {'2D': '{linear_x: 0.6, angular_z: 1.2}',
           '3D': '{linear_x: 0.6, linear_y: 0.6, angular_z: 1.2}'}
@@ -192,8 +193,79 @@ def test_frozen_backbones_neither_drop_out_nor_need_encoding_twice(
     images, texts = pictures(policy, 2), instructions((0, 1))
     assert policy.cacheable and not policy.encode(images, texts).requires_grad
     torch.testing.assert_close(policy.encode(images, texts), policy.encode(images, texts))
-    assert not build('robovlms_3d', tiny_checkpoints).cacheable  # its query learns
+    asked = build('robovlms_3d', tiny_checkpoints).train()
+    assert not asked.cacheable  # its query learns
+    torch.testing.assert_close(asked.encode(images, texts), asked.eval().encode(images, texts))
     assert not build('hybrid_small', tiny_checkpoints).cacheable
+
+
+def modules_in_training(policy: FamilyPolicy) -> set[str]:
+    return {name for part in ('kosmos2', 'clip')
+            for name, module in policy.backbones[part].model.named_modules() if module.training}
+
+
+def test_training_the_query_leaves_the_frozen_part_as_it_drives(
+        tiny_checkpoints: dict[str, Path]) -> None:
+    policy = build('robovlms_3d', tiny_checkpoints).train()
+    kosmos, images, texts = policy.backbones['kosmos2'], pictures(policy, 3), instructions()
+    assert kosmos.model.config.text_config.dropout > 0  # there is something to switch off
+    assert kosmos.query.requires_grad and policy.head.training
+    assert not modules_in_training(policy)
+    learned = policy.encode(images, texts)
+    assert learned.requires_grad
+    assert torch.equal(learned, policy.encode(images, texts))
+    kept = kosmos._prefix(texts.texts[0])
+    policy.eval()
+    torch.testing.assert_close(learned, policy.encode(images, texts))
+    for ours, theirs in zip(kept, kosmos._prefix(texts.texts[0]), strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs))
+    assert not policy.head.training
+
+
+def test_of_a_backbone_with_lora_the_additions_alone_are_in_training(
+        tiny_checkpoints: dict[str, Path]) -> None:
+    tuned = ['backbone.kosmos2.tune=lora', 'backbone.clip.tune=lora']
+    policy = build('robovlms_3d', tiny_checkpoints, *tuned).train()
+    images, texts = pictures(policy, 2), instructions((0, 1))
+    assert modules_in_training(policy) and all(
+        'lora_' in name for name in modules_in_training(policy))
+    assert torch.equal(policy.encode(images, texts), policy.encode(images, texts))
+    assert not modules_in_training(policy.eval())
+
+
+def test_a_backbone_that_trains_as_a_whole_drops_out(tiny_checkpoints: dict[str, Path]) -> None:
+    policy = build('simple_lstm_extended', tiny_checkpoints, 'backbone.kosmos2.tune=full').train()
+    images, texts = pictures(policy, 1), instructions((0,))
+    assert not torch.equal(policy.encode(images, texts), policy.encode(images, texts))
+
+
+@pytest.mark.parametrize('name', PRETRAINED)
+def test_what_is_kept_of_a_picture_gives_its_feature_and_is_not_what_learns(
+        name: str, tiny_checkpoints: dict[str, Path]) -> None:
+    policy = build(name, tiny_checkpoints).train()
+    assert policy.precomputable
+    images, texts = pictures(policy, 3), instructions()
+    for _ in range(2):
+        with torch.inference_mode():
+            kept = policy.precompute(images, texts)
+        kept, feature = kept.clone(), policy.encode(images, texts)
+        again = policy.complete(kept, texts)
+        torch.testing.assert_close(again, feature, atol=1e-5, rtol=1e-4)
+        if feature.requires_grad:  # a query in the backbone gets the same gradient
+            weights = torch.randn(feature.shape, generator=torch.Generator().manual_seed(1))
+            query = policy.backbones['kosmos2'].query
+            torch.testing.assert_close(*(torch.autograd.grad((out * weights).sum(), query)[0]
+                                         for out in (again, feature)), atol=1e-4, rtol=1e-3)
+        with torch.no_grad():
+            for parameter in policy.trainable():
+                parameter.add_(torch.randn_like(parameter))
+            assert torch.equal(policy.precompute(images, texts), kept)
+
+
+def test_what_learns_up_to_the_picture_is_not_kept(tiny_checkpoints: dict[str, Path]) -> None:
+    for tuned in ('backbone.kosmos2.tune=lora', 'backbone.clip.tune=full'):
+        assert not build('robovlms_3d', tiny_checkpoints, tuned).precomputable
+    assert not build('hybrid_small', tiny_checkpoints).precomputable
 
 
 def test_normalised_clip_features_have_unit_scale(tiny_checkpoints: dict[str, Path]) -> None:

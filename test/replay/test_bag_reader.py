@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 from bags import drive, write_bag
 
+from vla_nav.episodes.bag_folders import bag_bytes, bags_below, storage_files
 from vla_nav.episodes.bag_reader import open_recording
 from vla_nav.episodes.schema import EpisodeError
+
+# All that rosbags can write.
+_COMPRESSED = [('mcap', 'message'), ('mcap', 'file'), ('mcap', 'storage'), ('sqlite3', 'message'),
+               ('sqlite3', 'file')]
 
 
 def _read(path):
@@ -37,6 +42,51 @@ def test_without_metadata_the_storage_files_are_read(tmp_path, storage, messages
     assert len(found) == len(messages)
     problem, = recording.problems
     assert 'metadata.yaml is missing' in problem
+
+
+@pytest.mark.parametrize('keep_metadata', [True, False])
+@pytest.mark.parametrize('storage, compression', _COMPRESSED)
+def test_what_is_compressed_comes_as_it_was(tmp_path, storage, compression, keep_metadata,
+                                            messages):
+    plain, bag = (write_bag(tmp_path / name, messages, storage, compression=how)
+                  for name, how in (('plain', 'none'), ('bag', compression)))
+    if not keep_metadata:
+        (bag / 'metadata.yaml').unlink()
+    with open_recording(plain) as expected, open_recording(bag) as recording:
+        for one, other in zip(expected.messages(), recording.messages(), strict=True):
+            assert (one.topic.name, *one[1:]) == (other.topic.name, *other[1:])
+        assert recording.problems == ([] if keep_metadata else [
+            'metadata.yaml is missing; the 1 storage files are read'])
+    file, = storage_files(bag)
+    assert (file.suffix == '.zstd') == (compression == 'file')
+    assert bag_bytes(bag) == file.stat().st_size > 0
+    assert bags_below([tmp_path]) == [bag, plain]
+    if compression == 'file':  # as a path of its own
+        found, recording = _read(file)
+        assert len(found) == len(messages) and recording.problems == []
+
+
+@pytest.mark.parametrize('keep_metadata', [True, False])
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_of_a_compressed_file_that_was_cut_off_the_whole_messages_come(
+        tmp_path, storage, keep_metadata, messages):
+    bag = write_bag(tmp_path / 'bag', messages * 20, storage, compression='file')
+    file, = storage_files(bag)
+    file.write_bytes(file.read_bytes()[:int(file.stat().st_size * 0.7)])
+    if not keep_metadata:
+        (bag / 'metadata.yaml').unlink()
+    found, recording = _read(bag)
+    assert 0.3 * len(messages) * 20 < len(found) < 0.8 * len(messages) * 20
+    assert any(f'{file.name} was cut off' in problem for problem in recording.problems)
+
+
+def test_what_was_being_compressed_in_a_crash_is_read_once(tmp_path, messages):
+    bag, packed = (write_bag(tmp_path / how / 'bag', messages, compression=how)
+                   for how in ('none', 'file'))
+    (bag / 'metadata.yaml').unlink()
+    (bag / 'bag.mcap.zstd').write_bytes((packed / 'bag.mcap.zstd').read_bytes()[:5000])
+    found, _ = _read(bag)
+    assert len(found) == len(messages)
 
 
 @pytest.mark.parametrize('keep_metadata', [True, False])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import shutil
+import time
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bags import START_NS, drive, image, jpeg, make, text, twist_stamped, write_bag
+from bags import START_NS, drive, image, jpeg, make, picture, text, twist_stamped, write_bag
 from bundles import NONSENSE, write_bundle
 from typer.testing import CliRunner
 
@@ -16,6 +19,7 @@ from vla_nav.episodes.bag_reader import open_recording
 from vla_nav.episodes.bag_streams import TYPES
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.observations.messages import frame_from_message
+from vla_nav.replay import evaluate
 from vla_nav.replay.evaluate import evaluate_bag
 from vla_nav.replay.settings import ReplaySettings
 from vla_nav.runtimes import load_policy
@@ -108,6 +112,77 @@ def test_three_runs_are_identical_but_for_latency(tmp_path, echo):
         assert written == json.loads(json.dumps(summary))
         found.append((summary, (out / 'predictions' / 'predictions.mcap').read_bytes()))
     assert found[0] == found[1] == found[2]
+
+
+class _Clock:
+    """Time that passes in sleep, and where a test says so."""
+
+    def __init__(self):
+        self.now_ns, self.slept = 7 * _S, []
+
+    def monotonic_ns(self):
+        return self.now_ns
+
+    def sleep(self, seconds):
+        self.slept.append(seconds)
+        self.now_ns += round(seconds * 1e9)
+
+
+def test_a_picture_more_takes_less_memory_than_a_picture(tmp_path, bundle, monkeypatch):
+    # There are ten of these at most, however long the recording is.
+    monkeypatch.setattr(evaluate, 'worst_moments', lambda *_: [])
+
+    def peak(count):
+        # SQLite, since MCAP's reader holds a chunk of its file.
+        bag = write_bag(tmp_path / str(count), drive(count, transport='raw'), 'sqlite3')
+        tracemalloc.start()
+        try:
+            _evaluate(bag, bundle)
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+            shutil.rmtree(bag)
+    peak(20)  # what is loaded and kept once
+    assert (peak(420) - peak(20)) / 400 < picture(0).nbytes / 2
+
+
+def test_at_the_real_rate_each_message_has_its_time_and_the_figures_are_the_same(tmp_path, bundle):
+    messages = drive(10)
+    bag = write_bag(tmp_path / 'bag', messages)
+    arrivals = sorted(at for _, at, _ in messages)
+    clock, seen = _Clock(), []
+    began_ns = clock.now_ns
+
+    def note():
+        seen.append(clock.now_ns - began_ns)
+        if len(seen) == 8:  # this one takes longer than the next ten are apart
+            clock.now_ns += 35 * _S // 100
+
+    settings = ReplaySettings(str(bundle), _SAID, blind=False, real_time=True)
+    summary = evaluate_bag(bag, settings, None, 'none', lambda total: note, clock)
+    busy_until = seen[7] + 35 * _S // 100
+    assert busy_until > arrivals[17] - arrivals[0]
+    for number, (arrival, at) in enumerate(zip(arrivals, seen, strict=True)):
+        due = arrival - arrivals[0]
+        expected = max(due, busy_until) if number > 7 else due
+        assert at == pytest.approx(expected, abs=len(arrivals))  # a sleep is rounded to 1 ns
+    assert min(clock.slept) > 0
+    plain = _evaluate(bag, bundle)
+    for one in (summary, plain):
+        del one['latency_ms'], one['settings']['real_time']
+    assert summary == plain
+
+
+@pytest.mark.parametrize('rate', ['real', 'max'])
+def test_the_option_decides_whether_the_pace_is_kept(tmp_path, bundle, rate, monkeypatch):
+    from vla_nav.cli.evaluate import app
+    slept = []
+    monkeypatch.setattr(time, 'sleep', slept.append)
+    bag = write_bag(tmp_path / 'bag', drive(3, step_ms=1_000_000))
+    run = CliRunner().invoke(app, ['bag', '--bag', str(bag), '--policy', str(bundle), '--no-blind',
+                                   '--instruction', _SAID, '--rate', rate])
+    assert run.exit_code == 0, run.output
+    assert (sum(slept) > 0) == (rate == 'real')
 
 
 def test_the_predictions_lie_beside_the_recording(tmp_path, bundle):

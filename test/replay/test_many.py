@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 from bags import drive, write_bag
@@ -89,6 +90,39 @@ def test_a_run_goes_on_where_it_was_whatever_drives_it(bags, bundle, tmp_path):
         del whole['cost']
         return whole
     assert figures(out, runs) == figures(alone, others)
+
+
+def test_bags_of_another_kind_of_machine_are_evaluated_again_here(bags, bundle, tmp_path):
+    out = tmp_path / 'out'
+    words = ('--bag', bags, '--policy', bundle, '--out', out, '--workers', '1', '--write', 'none')
+    assert 'kinds of machine' not in _call(*words).output
+    assert json.loads((out / 'summary.json').read_text())['rechecked'] == 0
+    for name in ('monday__take', 'tuesday__take'):
+        run = json.loads((out / name / 'run.json').read_text())
+        (out / name / 'run.json').write_text(json.dumps(run | {'machine': 'elsewhere'}))
+    other = read_summary(out, 'monday__take')
+    other['errors']['mae']['policy']['value'] += 1e-6
+    (out / 'monday__take' / 'summary.json').write_text(json.dumps(other))
+    result = _call(*words)
+    assert result.exit_code == 0, result.output
+    summary = json.loads((out / 'summary.json').read_text())
+    assert (summary['rechecked'], summary['differing']) == (2, 1)
+    assert summary['machines']['elsewhere'] == 2
+    # The damaged bag is tried here each time, so that there are two kinds.
+    assert '2 kinds of machine: 1 of 2 bags' in ' '.join(result.output.split())
+
+
+def test_a_compressed_bag_that_has_changed_is_evaluated_again(bundle, tmp_path):
+    named, out = {'take': tmp_path / 'take'}, tmp_path / 'out'
+    did: list[str] = []
+    for count in (10, 20, 20):
+        shutil.rmtree(tmp_path / 'take', ignore_errors=True)
+        bag = write_bag(tmp_path / 'take', drive(count), 'sqlite3', compression='file')
+        with LocalCrew(1) as crew:
+            runs = evaluate_bags(named, _settings(bundle), out, 'none', crew, did.append)
+        assert read_summary(out, 'take')['pictures']['evaluated'] == count
+        assert runs['take']['bytes'] == (bag / 'take.db3.zstd').stat().st_size
+    assert did == ['take'] * 2
 
 
 def test_another_policy_does_not_mix_with_what_is_there(bags, bundle, tmp_path):

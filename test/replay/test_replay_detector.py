@@ -66,10 +66,14 @@ def _evaluate(bag, bundle, out=None, **settings):
                                             **settings), out, 'full' if out else 'none')
 
 
-def _clouds(bag):
+def _said(bag, topic):
     with open_recording(bag) as recording:
-        return [points_of(TYPES.deserialize_cdr(one.raw, one.topic.kind))
-                for one in recording.messages() if one.topic.name == '/replay/obstacles']
+        return [TYPES.deserialize_cdr(one.raw, one.topic.kind)
+                for one in recording.messages() if one.topic.name == f'/replay/{topic}']
+
+
+def _clouds(bag):
+    return [points_of(message) for message in _said(bag, 'obstacles')]
 
 
 def test_what_stands_before_the_robot_would_have_stopped_it(tmp_path, bundle, detector, params):
@@ -85,6 +89,12 @@ def test_what_stands_before_the_robot_would_have_stopped_it(tmp_path, bundle, de
     clouds = _clouds(out / 'predictions')
     assert len(clouds) == 10
     assert min(clouds[0][:, 0]) == pytest.approx(_AHEAD_M, abs=1e-5)
+    boxes = [json.loads(message.data) for message in _said(out / 'predictions', 'detector/boxes')]
+    assert [one['stamp_ns'] for one in boxes] == [START_NS + i * 2 * 10**8 for i in range(10)]
+    x, y, width, height, score, _ = ONE_BOX[0]
+    # The square of 64 pixels shows the picture of 32 x 24 twice as large, 8 pixels down.
+    box = [(x - width / 2) / 2, (y - height / 2 - 8) / 2, (x + width / 2) / 2, _LOW]
+    assert boxes[0]['boxes'] == [{'class': 'cup', 'score': score, 'box': box}]
     assert 'What the detector saw' in (out / 'index.html').read_text('utf-8')
     assert set(summary['latency_ms']) == {'decode', 'policy', 'detector, decode',
                                           'detector, look'}

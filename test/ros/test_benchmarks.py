@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from vla_nav.evaluation.safety_trials import FAULTS
 
 
@@ -42,6 +44,21 @@ def test_a_start_is_timed_from_the_process_to_its_first_command(bundle):
     result = bench('start', '--policy', str(bundle), '--starts', '1')
     assert 0 < result['start_s']['p50'] == result['start_s']['max'] == result['each_s'][0]
     assert result['peak_mb'] > 20
+
+
+def test_commands_are_counted_while_a_model_thinks(bundle):
+    result = bench('stream', '--policy', str(bundle), '--think', '0.05', '--seconds', '2')
+    assert set(result['commands']) == {'cmd_vel_policy', 'cmd_vel'} and result['thoughts'] > 0
+    assert all(row['hz'] > 0 for row in result['commands'].values())
+
+
+def test_an_open_monitor_is_watched_beside_commands_with_and_without_it(bundle):
+    pytest.importorskip('rerun', reason='rerun-sdk is not installed (extra "monitor")')
+    result = bench('monitor', '--policy', str(bundle), '--minutes', '0.1',
+                   '--without-seconds', '2')
+    assert result['peak_mb'] == max(result['memory_mb']) > 20
+    assert all(stretch['hz'] > 1 for rates in result['rates'].values()
+               for stretch in rates.values())
 
 
 def test_a_policy_that_is_not_there_is_one_clear_error():

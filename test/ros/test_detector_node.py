@@ -15,6 +15,7 @@ from std_msgs.msg import String
 from std_srvs.srv import SetBool
 from visualization_msgs.msg import MarkerArray
 
+from vla_nav.monitoring.boxes import Box, boxes_in
 from vla_nav.nodes.picture_messages import jpeg_image, pinhole_info, raw_image
 from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR
 from vla_nav.observations.clouds import points_of
@@ -126,6 +127,7 @@ def test_without_a_calibration_it_says_so_and_the_guard_goes_on_where_it_may(pro
     probe.watch(MarkerArray, '/detector/markers')
     probe.watch(MarkerArray, '/guard/zones')
     probe.watch(Image, '/detector/image_annotated', SENSOR)
+    probe.watch(String, '/detector/boxes', SENSOR)
     robot.calibrated, robot.brightness = False, BRIGHT
     start_guard(graph)
     graph.start('detector_node', bundle=detector, image_transport='compressed')
@@ -141,6 +143,9 @@ def test_without_a_calibration_it_says_so_and_the_guard_goes_on_where_it_may(pro
     assert len(markers.markers[0].points) == cloud.width
     _, zones = probe.wait('/guard/zones', lambda m: m.markers[2].points)
     assert [one.ns for one in zones.markers] == ['stop', 'slow_down', 'obstacles']
+    _, text = probe.wait('/detector/boxes', lambda m: boxes_in(m.data))
+    # The square of 64 pixels shows the picture of 128 x 96 half as large, 8 pixels down.
+    assert boxes_in(text.data) == [Box(44, 34, 84, 94, 'cup 0.90')]
     # The box is drawn in green.
     probe.wait('/detector/image_annotated', lambda m: np.any(
         frame_from_message(m).image.astype(int)[..., 1] - frame_from_message(m).image[..., 0]

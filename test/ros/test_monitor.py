@@ -14,13 +14,14 @@ from nav_msgs.msg import Odometry
 from rerun.chunk import RrdReader
 from std_msgs.msg import String
 
-from vla_nav.nodes.running import LATCHED
+from vla_nav.nodes.running import LATCHED, SENSOR
 
 # It is still being written.
 pytestmark = pytest.mark.filterwarnings('ignore:RRD file has no footer')
 # What a robot that drives must leave in a recording, whatever else there is.
 _EXPECTED = {
-    '/odom/base', '/odom/base/chunk', '/odom/base/camera/picture', '/task', '/log/guard',
+    '/odom/base', '/odom/base/chunk', '/odom/base/camera/picture', '/odom/base/camera/boxes',
+    '/task', '/log/guard',
     '/log/policy', '/states/guard', '/states/task', '/states/instruction', '/ages/picture_ms',
     '/ages/command_ms', '/ages/guard/camera_age_ms', '/latency/policy/inference_p50_ms',
     '/latency/guard/picture_to_cmd_vel_p50_ms', '/rates/guard/camera_hz',
@@ -41,6 +42,8 @@ def test_a_recording_holds_all_of_a_drive(probe, graph, bundle, tmp_path, transp
     camera = FakeCamera(probe.node, transport=transport)
     odometry = probe.node.create_publisher(Odometry, '/odom', 10)
     probe.node.create_timer(0.1, lambda: odometry.publish(Odometry(child_frame_id='base_link')))
+    boxes = probe.node.create_publisher(String, '/detector/boxes', SENSOR)
+    probe.node.create_timer(0.1, lambda: boxes.publish(String(data='{"boxes": []}')))
     probe.watch(String, '/guard/state', LATCHED)
     graph.start('guard_node')
     graph.start('policy_node', bundle=bundle, instruction='pass left, stop at the red ball',

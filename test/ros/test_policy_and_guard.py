@@ -89,6 +89,19 @@ def test_the_robot_drives_on_while_a_slow_model_thinks(watched, graph, tmp_path)
     watched.wait('/diagnostics', reports('start with model_delay:='))
 
 
+def test_a_slow_model_learns_what_the_guard_made_of_its_commands(watched, graph, tmp_path):
+    slow = write_bundle(tmp_path / 'slow', slow_s=0.4, chunk=96)
+    watched.watch(TwistStamped, '/cmd_vel_policy', COMMAND)
+    FakeCamera(watched.node)
+    graph.start('guard_node', max_observation_age=9.0, blind_distance=9.0, speed_cap=0.05)
+    graph.start('policy_node', bundle=slow, instruction=INSTRUCTION, model_delay=0.4,
+                speed_cap=0.1)
+    # The chunk asks for more than the policy may; the robot is slower still, and falls behind.
+    began, _ = watched.wait('/cmd_vel', lambda m: m.linear.x == pytest.approx(0.05))
+    watched.wait_until(lambda: any(at > began and m.twist.linear.x > 0.11 for at, m in
+                                   watched.seen('/cmd_vel_policy')), 'the policy makes up for it')
+
+
 @pytest.fixture
 def driving(watched, graph, bundle):
     """Return a probe and a camera, with the robot under way."""
@@ -198,6 +211,31 @@ def test_the_e_stop_latches_until_released(driving):
         assert standing(message)
     assert probe.call(Trigger, '/guard/release', Trigger.Request()).success
     probe.wait('/cmd_vel', moving)
+
+
+def test_what_a_policy_runs_on_and_why_not_on_what_was_asked_for_is_in_the_diagnostics(
+        watched, graph, bundle):
+    FakeCamera(watched.node)
+    graph.start('policy_node', bundle=bundle, instruction=INSTRUCTION, provider='tensorrt')
+
+    def told(array):
+        return [{v.key: v.value for v in status.values} for status in array.status
+                if status.name == '/policy' and status.values]
+    _, array = watched.wait('/diagnostics', told)
+    values = told(array)[0]
+    assert (values['runtime'], values['provider']) == ('onnx', 'cpu')
+    assert values['provider_fallback'].startswith('TensorRT is not available to onnxruntime')
+    watched.wait('/diagnostics', told)  # said again here, and not in the log
+    assert graph.log('policy_node').read_text().count('TensorRT is not available') == 1
+
+
+def test_a_runtime_that_the_bundle_cannot_have_is_named_and_the_robot_stands(
+        watched, graph, bundle):
+    FakeCamera(watched.node)
+    graph.start('guard_node')
+    graph.start('policy_node', bundle=bundle, instruction=INSTRUCTION, runtime='eager')
+    watched.wait('/diagnostics', reports('files.model is missing', 'choose runtime auto'))
+    assert all(standing(m) for _, m in watched.seen('/cmd_vel'))
 
 
 def test_nan_is_an_error_state_that_reset_leaves(watched, graph, tmp_path):

@@ -2,9 +2,12 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
+import threading
 import time
 from pathlib import Path
 
@@ -24,11 +27,15 @@ def start(tmp_path):
     started, output = [], tmp_path / 'output'
     remove_stale_segments()
 
-    def begin(*options):
-        command = [sys.executable, '-m', 'vla_nav.cli.main', 'run', '--headless', '--out',
+    def begin(*options, terminal=None):
+        command = [sys.executable, '-m', 'vla_nav.cli.main', 'run', '--out',
                    str(tmp_path / 'runs'), *options]
+        if terminal is not None:
+            started.append(subprocess.Popen(command, stdin=terminal, stdout=terminal,
+                                            stderr=terminal))
+            return started[-1]
         with output.open('w') as file:
-            started.append(subprocess.Popen(command, stdout=file, stderr=file))
+            started.append(subprocess.Popen([*command, '--headless'], stdout=file, stderr=file))
         return started[-1]
     yield begin
     for run in started:
@@ -38,6 +45,27 @@ def start(tmp_path):
         print(f'--- {log.name}\n{log.read_text(errors="replace")[-2000:]}')
     assert not nodes(tmp_path / 'runs'), 'processes are left'
     assert not stale_segments(), 'shared memory is left'
+
+
+@pytest.fixture
+def terminal(tmp_path):
+    """Yield where keys are pressed, and the terminal; what it shows is the output."""
+    keys, stream = pty.openpty()
+
+    def show():
+        with (tmp_path / 'output').open('wb') as screen:
+            try:
+                while shown := os.read(keys, 4096):
+                    screen.write(shown)
+                    screen.flush()
+            except OSError:  # nobody has the terminal any more
+                pass
+    reader = threading.Thread(target=show)
+    reader.start()
+    yield keys, stream
+    os.close(stream)
+    reader.join()
+    os.close(keys)
 
 
 def nodes(folder):
@@ -117,6 +145,28 @@ def test_a_killed_node_comes_back_and_ctrl_c_ends_everything(start, tmp_path):
     assert run.wait(60.0) == 0
     told = summary(tmp_path)
     assert told['ending'] == 'interrupted' and told['restarts']['policy'] == 1
+
+
+def test_what_is_typed_reaches_the_policy_and_q_gives_the_terminal_back(terminal, start, tmp_path):
+    keys, stream = terminal
+    before = termios.tcgetattr(stream)
+    bundle = write_bundle(tmp_path / 'bundle', (0.0, 0.0, 0.05))
+    run = start('--policy', str(bundle), '--duration', '300', '--instruction',
+                'Pass the box on its left and stop at the red ball.', terminal=stream)
+    folder, screen = tmp_path / 'runs' / 'latest', tmp_path / 'output'
+    log, remembered = folder / 'logs' / 'policy.log', folder / 'instruction.txt'
+    until(lambda: log.exists() and 'driving' in log.read_text(), 'driving')
+    os.write(keys, b'inothing of this\x1b')
+    os.write(keys, 'i빨간 공 앞에서 멈춰요'.encode())
+    until(lambda: '멈춰요' in screen.read_text(errors='replace'), 'it is shown')
+    os.write(keys, b'\x7f\n')
+    until(lambda: remembered.exists() and remembered.read_text('utf-8') == '빨간 공 앞에서 멈춰',
+          'the policy takes it')
+    os.write(keys, b'q')
+    assert run.wait(60.0) == 0
+    told = summary(tmp_path)
+    assert told['ending'] == 'interrupted' and told['said'] == ['빨간 공 앞에서 멈춰']
+    assert termios.tcgetattr(stream) == before
 
 
 def test_a_source_that_does_not_open_fails_the_run_and_is_named(start, tmp_path):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 import signal
+from pathlib import Path as PagePath
 
 import numpy as np
 import pytest
@@ -72,6 +74,14 @@ def frames_of(message):
 
 def test_the_file_shows_what_there_is_to_see():
     assert {name for name, *_ in displays()} == _SHOWN
+
+
+def test_the_page_lists_every_display():
+    page = (PagePath(__file__).parents[2] / 'docs' / 'monitoring.md').read_text('utf-8')
+    rows = page[page.index('| display | topic |'):].partition('\n\n')[0].splitlines()[2:]
+    listed = {(name.partition(' (')[0], topic.strip('`'), kind) for name, topic, kind in (
+        [cell.strip() for cell in row.strip('|').split('|')] for row in rows)}
+    assert listed == {(name, topic, kind.__name__) for name, topic, kind, _ in displays()}
 
 
 def test_each_display_is_fed_by_the_running_graph(probe, graph, bundle, tmp_path):
@@ -155,6 +165,19 @@ def test_the_overlay_draws_the_chunk_and_the_trail_grows(drawn):
     _, trail = drawn.wait('visual/trail', lambda m: len(m.poses) > 3, since=0.0)
     assert trail.header.frame_id == 'odom'
     assert trail.poses[-1].pose.position.x > trail.poses[0].pose.position.x
+
+
+def test_the_overlay_draws_what_the_detector_sees_and_forgets_it(drawn):
+    def green(message):
+        picture = frame_from_message(message).image.astype(int)
+        return np.sum(np.abs(picture - (0, 230, 118)).max(axis=2) < 30)
+    text = json.dumps({'stamp_ns': 1, 'boxes': [
+        {'class': 'cup', 'score': 0.9, 'box': [40.0, 20.0, 80.0, 60.0]}]})
+    boxes = drawn.node.create_publisher(String, 'detector/boxes', SENSOR)
+    timer = drawn.node.create_timer(0.1, lambda: boxes.publish(String(data=text)))
+    drawn.wait('visual/overlay', lambda m: green(m) > 100)
+    drawn.node.destroy_timer(timer)
+    drawn.wait('visual/overlay', lambda m: green(m) == 0)
 
 
 def test_markers_do_not_repeat_a_guard_that_has_died(drawn, graph):

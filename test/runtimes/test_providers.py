@@ -53,6 +53,30 @@ def test_what_was_asked_for_and_runs_has_no_fallback(tmp_path: Path, tried: list
     assert tried == ['cpu']
 
 
+_TENSORRT, _CUDA, _OPENVINO, _CPU = _ALL
+
+
+@pytest.mark.parametrize(('asked', 'installed', 'wanted'), [
+    ('tensorrt', _ALL, [_TENSORRT, _CUDA, _CPU]),
+    ('tensorrt', (_TENSORRT, _CPU), [_TENSORRT, _CPU]),
+    ('auto', _ALL, [_TENSORRT, _CUDA, _CPU]),
+    ('cuda', _ALL, [_CUDA, _CPU]), ('openvino', _ALL, [_OPENVINO, _CPU]), ('cpu', _ALL, [_CPU])])
+def test_what_tensorrt_cannot_take_goes_to_cuda_before_the_cpu(
+        monkeypatch: pytest.MonkeyPatch, asked: str, installed: tuple[str, ...],
+        wanted: list[str]) -> None:
+    class Session:
+        def __init__(self, _model: bytes, _options: Any, providers: list[str]) -> None:
+            self._providers = providers
+
+        def get_providers(self) -> list[str]:
+            return self._providers
+    monkeypatch.setattr('onnxruntime.InferenceSession', Session)
+    monkeypatch.setattr('onnxruntime.get_available_providers', lambda: list(installed))
+    started = sessions.start_session(b'', 'policy.onnx', asked)
+    assert started.session.get_providers() == wanted
+    assert not started.fallback
+
+
 def test_a_provider_that_fails_while_driving_is_an_error(tmp_path: Path,
                                                          monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = write_bundle(tmp_path)

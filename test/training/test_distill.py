@@ -7,14 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from bundles import write_bundle
 
 from vla_nav.contracts import Frame, PolicyError
 from vla_nav.language.intent import Intent
+from vla_nav.policies.config import load_preset
+from vla_nav.policies.family import FamilyPolicy
+from vla_nav.policies.instructions import Instructions
+from vla_nav.policies.save import write_family_bundle
 from vla_nav.runtimes import load_policy
+from vla_nav.runtimes.ensemble import _belief
 from vla_nav.spaces import OMNI_3D
 from vla_nav.training.dataset import Frames
-from vla_nav.training.distill import DistillPlan, distill, parameters
+from vla_nav.training.distill import DistillPlan, distill, parameters, too_small
 from vla_nav.training.rollouts import Rollouts
 from vla_nav.training.teacher import Teacher, relabel
 
@@ -118,4 +124,52 @@ def test_a_student_is_taught_on_frames_and_on_its_own_drives(frames: Path,
     policy.set_instruction('pass the box on its left and stop at the red ball')
     chunk = policy.act(Frame(np.zeros((96, 128, 3), np.uint8), 1))
     assert policy.spec.action_space == OMNI_3D and np.isfinite(chunk.velocities).all()
-    assert '1.0 times as many' in (tmp_path / 'student' / 'README.md').read_text()
+    card = (tmp_path / 'student' / 'README.md').read_text()
+    assert '1.0 times as many' in card and 'below 10 times the student carries no larger' in card
+
+
+@pytest.fixture(scope='module')
+def member(tmp_path_factory: pytest.TempPathFactory) -> tuple[FamilyPolicy, Path]:
+    """Return a tiny member of the family, and its bundle."""
+    folder = tmp_path_factory.mktemp('member')
+    torch.manual_seed(0)
+    policy = FamilyPolicy(load_preset('hybrid_small', [
+        'backbone.width=128', 'backbone.height=96', 'action.chunk=8', 'head.hidden=32'])).eval()
+    write_family_bundle(policy, MODELS / 'compact' / 'instruction.onnx', folder / 'bundle',
+                        training={'epochs': 0})
+    return policy, folder / 'bundle'
+
+
+def test_a_member_of_the_family_labels_what_its_network_says(
+        member: tuple[FamilyPolicy, Path], frames: Path, tmp_path: Path) -> None:
+    network, bundle = member
+    labels = Frames([relabel(frames, tmp_path / 'labels', [bundle], 1)]).fields
+    threshold = load_policy(bundle, 'cpu').spec.arrived_threshold
+    pictures = torch.from_numpy(Frames([frames]).images(np.arange(6)))  # the first drive
+    for asked, intent in enumerate(INTENTS):
+        told = Instructions((intent.describe(),), torch.from_numpy(intent.features()[None]))
+        with torch.inference_mode():
+            seen = network.encode(pictures, told.select([0] * 6))
+            chunks, arrived, _ = network.act(seen[None], network.initial_state(1))
+        # The first of a chunk is brought to rest where a drive searches.
+        np.testing.assert_allclose(labels['chunks'][:6, asked, 1:], chunks[0, :, 1:], atol=1e-5)
+        beliefs = [_belief(one, threshold) for one in arrived[0].sigmoid().flatten().tolist()]
+        np.testing.assert_allclose(labels['arrived'][:6, asked], beliefs, atol=1e-5)
+
+
+def test_a_student_of_a_member_learns_and_its_card_counts_the_member(
+        member: tuple[FamilyPolicy, Path], frames: Path, tmp_path: Path) -> None:
+    _, bundle = member
+    plan = DistillPlan(steps=2, rounds=0, memory_steps=2, batch=8, workers=1)
+    made = distill([bundle], frames.parent, tmp_path / 'work', tmp_path / 'student',
+                   MODELS / 'compact' / 'instruction.onnx', plan)
+    assert made['teacher'] == ['bundle']
+    assert made['teacher_parameters'] == sum(p.numel() for p in member[0].parameters())
+    assert f'{made["teacher_parameters"]:,}' in (tmp_path / 'student' / 'README.md').read_text()
+    assert load_policy(tmp_path / 'student', 'cpu').spec.name == 'student'
+
+
+def test_who_has_too_small_a_teacher_is_warned_with_the_figure() -> None:
+    assert too_small([MODELS / 'compact']).startswith('the teacher has 1.0 times')
+    assert 'has 9.0 times' in too_small([MODELS / 'compact'] * 9)
+    assert too_small([MODELS / 'compact'] * 10) == ''

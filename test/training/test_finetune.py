@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from vla_nav.cli import train as cli
 from vla_nav.contracts import Frame, PolicyError
 from vla_nav.embodiments import project
 from vla_nav.episodes.schema import Episode, EpisodeError
@@ -121,6 +123,22 @@ def test_what_cannot_teach_is_named_before_anything_is_trained(tmp_path, changed
         finetune(_SHIPPED, [tmp_path / 'data'], tmp_path / 'out')
     assert '1.h5' in str(caught.value)
     assert not (tmp_path / 'out').exists()
+
+
+def test_a_full_memory_names_a_smaller_batch_and_leaves_the_bundle(tuned, monkeypatch):
+    path, _, _ = tuned
+    kept = {file: file.read_bytes() for file in (path / 'out').iterdir()}
+
+    def full(*arguments):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB')
+    monkeypatch.setattr('vla_nav.training.finetune.window_loss', full)
+    result = CliRunner().invoke(cli.app, [
+        'finetune', '--data', str(path / 'data'), '--policy', str(_SHIPPED), '--batch', '8',
+        '--out', str(path / 'out')])
+    said = ' '.join(result.stderr.split())
+    assert result.exit_code == 2 and 'error: out of memory: CUDA' in said, result.output
+    assert '--batch 4, now 8' in said and 'is kept' in said
+    assert {file: file.read_bytes() for file in (path / 'out').iterdir()} == kept
 
 
 def test_one_episode_is_too_few(tmp_path):

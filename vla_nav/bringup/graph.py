@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from vla_nav.bringup.share import find_bundle, share_directory
 from vla_nav.contracts import PolicyError
-from vla_nav.control.pace import allowed_age_s
+from vla_nav.control.guard import GuardSettings
+from vla_nav.control.pace import allowed_age_s, blind_speed
+from vla_nav.runtimes import RUNTIMES
 from vla_nav.runtimes.bundle import read_bundle
 
 Value = bool | int | float | str
@@ -49,6 +52,7 @@ _COMMON = (
     Argument('params_file', '', "ROS parameter file; the package's own by default"),
     Argument('use_sim_time', 'false', 'Follow /clock instead of the system clock', _SWITCH),
     Argument('policy', 'models/compact', "Policy bundle: a directory, or a shipped bundle's name"),
+    Argument('runtime', '', "What runs the policy; auto is the bundle's own", ('', *RUNTIMES)),
     Argument('detector', '', 'Detector bundle, as for policy; empty runs none'),
     Argument('instruction', '', 'Instruction from the start on, also after a respawn'),
     Argument('image_topic', 'camera/image_raw', 'Camera topic; camera_info is its sibling'),
@@ -78,10 +82,13 @@ _SIM = (
 _CAMERA = (
     Argument('source', '', 'Camera index, video, folder of pictures or donkeycar tub'),
 )
-# A recording has a time of its own, and must not move a robot that listens.
-_REPLAYED = {'use_sim_time': 'true', 'cmd_vel_topic': 'replay/cmd_vel'}
+# A recording has a time of its own, and must not move a robot that listens. The camera is its.
+_REPLAYED: dict[str, dict[str, Any]] = {
+    'use_sim_time': {'default': 'true'}, 'cmd_vel_topic': {'default': 'replay/cmd_vel'},
+    'image_topic': {'description': 'Camera topic, also of the bag where that holds several; '
+                    'camera_info is its sibling'}}
 _REPLAY = (
-    *(replace(one, default=_REPLAYED.get(one.name, one.default)) for one in _COMMON),
+    *(replace(one, **_REPLAYED.get(one.name, {})) for one in _COMMON),
     Argument('bag', '', 'ROS 2 bag to play: its directory, or one .mcap or .db3 file'),
     Argument('rate', '1.0', 'Pace, as a multiple of the recorded one'),
     Argument('lockstep', 'false', "Wait for the policy's answer to each picture, so that none is "
@@ -170,11 +177,17 @@ class _Maker:
                           max_observation_age=self._observation_age())
 
     def policy(self) -> NodeSpec:
-        return self._node('policy', self._images(), bundle=find_bundle(self._values['policy']),
+        # One that thinks for long must know what the guard makes of its commands.
+        slow = bool(self._number('model_delay'))
+        return self._node('policy', (self._cmd_vel() if slow else ()) + self._images(),
+                          bundle=find_bundle(self._values['policy']),
+                          runtime=self._values['runtime'] or None,
                           instruction=self._values['instruction'] or None,
                           instruction_file=self._instruction_file or None,
                           image_transport=self._transport(),
-                          model_delay=self._number('model_delay'))
+                          model_delay=self._number('model_delay'),
+                          speed_cap=self._slow_speed() if slow else None,
+                          stamped_cmd_vel=self._switch('stamped_cmd_vel') if slow else None)
 
     def detector(self) -> NodeSpec:
         return self._node('detector', self._images(),
@@ -196,7 +209,8 @@ class _Maker:
     def player(self) -> NodeSpec:
         said = self._values['instruction']
         return self._node('player', self._images(), may_finish=True,
-                          bag=str(Path(self._values['bag']).absolute()), rate=self._number('rate'),
+                          bag=str(Path(self._values['bag']).absolute()),
+                          image_topic=self._recorded_camera() or None, rate=self._number('rate'),
                           lockstep=self._switch('lockstep'), instructions=not said)
 
     def recorder(self) -> NodeSpec:
@@ -243,6 +257,14 @@ class _Maker:
             return None
         return allowed_age_s(bundle.max_observation_age_s, delay_s)
 
+    def _slow_speed(self) -> float | None:
+        """Return what the guard lets a slow model drive at, m/s."""
+        age_s, cap = self._observation_age(), self._number('speed_cap')
+        if age_s is None:
+            return cap
+        blind = blind_speed(GuardSettings().blind_distance, age_s)
+        return blind if cap is None else min(blind, cap)
+
     def _transport(self) -> str | None:
         return self._values['image_transport'] or self._recorded_transport() or None
 
@@ -254,9 +276,14 @@ class _Maker:
         from vla_nav.episodes.schema import EpisodeError
         from vla_nav.replay.topics import picture_transport
         try:
-            return picture_transport(Path(self._values['bag']))
+            return picture_transport(Path(self._values['bag']), self._recorded_camera())
         except EpisodeError:
             return ''
+
+    def _recorded_camera(self) -> str:
+        """Return the camera that was asked for; '' leaves the choice to the bag."""
+        topic = self._values['image_topic']
+        return '' if topic == defaults('replay')['image_topic'] else topic
 
     def _switch(self, name: str) -> bool | None:
         text = self._values[name]

@@ -26,7 +26,7 @@ def run_bags(bags: dict[str, Path], settings: Any, out: Path, content: Any, work
     """
     from vla_nav.evaluation.crew import LocalCrew
     from vla_nav.replay.evaluate import PAGE, SUMMARY
-    from vla_nav.replay.many import evaluate_bags, read_summary
+    from vla_nav.replay.many import evaluate_bags, read_summary, recheck
     from vla_nav.replay.many_page import write_page
     from vla_nav.replay.pooled import pooled
 
@@ -37,9 +37,11 @@ def run_bags(bags: dict[str, Path], settings: Any, out: Path, content: Any, work
         return RayCrew(ray_address)
     with crew() as many, progress('bags', len(bags)) as note:
         runs = evaluate_bags(bags, settings, out, content, many, note)
+    with LocalCrew(workers) as here:
+        about = recheck(bags, runs, settings, out, here)
     summaries = {name: read_summary(out, name) for name, run in runs.items()
                  if 'error' not in run}
-    summary = pooled(runs, summaries)
+    summary = {**pooled(runs, summaries), **about}
     write_page(out / PAGE, settings.policy, summary, summaries)
     (out / SUMMARY).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + '\n', 'utf-8')
     return summary
@@ -64,5 +66,9 @@ def show_bags(summary: dict[str, Any], out: Path) -> None:
     if summary['cost']:
         _OUT.print(f'{summary["cost"]["core_seconds_per_hour"]:.0f} core seconds for an hour of '
                    'recording', highlight=False)
+    if summary['rechecked']:
+        _OUT.print(f'{len(summary["machines"])} kinds of machine: {summary["differing"]} of '
+                   f'{summary["rechecked"]} bags that another one evaluated have other figures '
+                   'here', highlight=False)
     _OUT.print(f'{out}/  summary.json  index.html  and a folder a bag', markup=False,
                highlight=False)

@@ -12,11 +12,27 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-app = typer.Typer(no_args_is_help=True, help='Measure latencies and stop times on this machine.')
+app = typer.Typer(no_args_is_help=True)
 _OUT, _ERR = Console(), Console(stderr=True)
+_Policies = Annotated[list[str] | None, typer.Option(
+    '--policy', help='A bundle; may be repeated.  [default: models/compact]')]
+_Runtimes = Annotated[list[str] | None, typer.Option(
+    '--runtime', help='onnx, openvino, eager, compile or torchscript; may be repeated.  [default: '
+    'all that the bundle takes]')]
 _Policy = Annotated[str, typer.Option(help='Policy bundle, a directory or a shipped one.')]
 _Json = Annotated[bool, typer.Option('--json', help='Print JSON for programs.')]
 _Out = Annotated[Path | None, typer.Option(metavar='DIR', help='Write DIR/<name>.json as well.')]
+
+
+@app.callback(invoke_without_command=True)
+def bench(context: typer.Context, policies: _Policies = None, runtimes: _Runtimes = None) -> None:
+    """Measure latencies and stop times on this machine; a policy's step without a command."""
+    command = context.invoked_subcommand
+    if command is None:
+        policy(policies, runtimes)
+    elif policies or runtimes:
+        raise typer.BadParameter(f'--policy and --runtime stand behind the command: '
+                                 f'vla-nav bench {command} --policy ...')
 
 
 @app.command()
@@ -71,13 +87,15 @@ def features(
 ) -> None:
     """Time an epoch of training with kept features of frozen backbones, and one without."""
     from vla_nav.cli.train import shipped_reader
+    from vla_nav.evaluation.provenance import provenance
     from vla_nav.policies.config import load_preset
     from vla_nav.training.family.run import Job
     from vla_nav.training.family.speed import measure_cache
     from vla_nav.training.family.trainer import Notes
     job = Job(load_preset(preset, overrides), (data,), Path(), Path(), shipped_reader(),
               weights='random' if random else 'pretrained')
-    print(json.dumps(measure_cache(job, Notes(say=lambda text: None)), indent=1))
+    found = measure_cache(job, Notes(say=lambda text: None))
+    print(json.dumps({**found, **provenance()}, indent=1))
 
 
 @app.command()
@@ -123,12 +141,32 @@ def start(
 
 
 @app.command()
+def stream(
+    policy: _Policy = 'models/compact',
+    think: Annotated[float, typer.Option(min=0.05, max=4.0, help='Seconds that a step of the '
+                                         'model takes.')] = 0.4,
+    seconds: Annotated[float, typer.Option(min=2, help='How long to watch.')] = 30.0,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Rate and gaps of the commands while a slow model thinks: a stand-in, as large as the policy.
+
+    Exit status 1 where commands come at less than 20 Hz, or 1 % of them more than 50 ms late.
+    """
+    from vla_nav.nodes.stream_benchmark import stream as measure
+    result = _measure('stream', lambda progress: measure(policy, think, seconds, progress), out)
+    if not as_json:
+        table = Table('topic', 'Hz', 'gap p99, ms', 'longest, ms',
+                      title=f'a model that takes {result["thinking_ms"]["p50"]:.0f} ms')
+        for topic, row in result['commands'].items():
+            table.add_row(topic, *(f'{row[key]:.1f}' for key in ('hz', 'p99_gap_ms',
+                                                                 'longest_gap_ms')))
+        _OUT.print(table)
+    _end(result, as_json)
+
+
+@app.command()
 def policy(
-    policy: Annotated[list[str] | None, typer.Option(
-        help='A bundle; may be repeated.  [default: models/compact]')] = None,
-    runtime: Annotated[list[str] | None, typer.Option(
-        help='onnx, openvino, eager, compile or torchscript; may be repeated.  [default: all that '
-             'the bundle takes]')] = None,
+    policies: _Policies = None, runtimes: _Runtimes = None,
     steps: Annotated[int, typer.Option(min=2, help='Steps to measure of each.')] = 300,
     warm_up: Annotated[int, typer.Option(min=1, help='Steps before.')] = 30,
     threads: Annotated[int, typer.Option(min=1, help='CPU threads of a network.')] = 1,
@@ -141,7 +179,7 @@ def policy(
     From a 1280x720 JPEG to velocities, without ROS; with memory and start-up of a fresh process.
     """
     from vla_nav.evaluation import bench_policy
-    chosen = bench_policy.subjects(policy or ['models/compact'], runtime or [])
+    chosen = bench_policy.subjects(policies or ['models/compact'], runtimes or [])
     result = _measure('policy', lambda progress: bench_policy.measure(
         chosen, steps, warm_up, threads, progress), out)
     if out is not None:
@@ -254,6 +292,34 @@ def detector(
             for row in rows:
                 table.add_row(*row)
             _OUT.print(table)
+    _end(result, as_json)
+
+
+@app.command()
+def monitor(
+    policy: _Policy = 'models/compact',
+    minutes: Annotated[float, typer.Option(min=0.05, help='How long it is left open.')] = 30.0,
+    without_seconds: Annotated[float, typer.Option(
+        min=1, help='How long the robot drives without it, before and after.')] = 60.0,
+    as_json: _Json = False, out: _Out = None,
+) -> None:
+    """Memory of a monitor that is left open, and the rate of commands with and without it.
+
+    Exit status 1 where it grew by more than 32 MB in the last quarter of the time, or commands
+    came at less than 98 % of the rate.
+    """
+    from vla_nav.nodes.monitor_benchmark import left_open as measure
+    result = _measure('monitor', lambda progress: measure(policy, minutes, without_seconds,
+                                                          progress), out)
+    if not as_json:
+        table = Table('topic', 'before, Hz', 'open', 'after', 'longest gap open, ms',
+                      title=f'a monitor open for {minutes:g} minutes: {result["peak_mb"]:.0f} MB '
+                      f'at most, {result["growth_mb"]:+.1f} MB in the last quarter')
+        for topic, rates in result['rates'].items():
+            table.add_row(topic, *(f'{rates[key]["hz"]:.2f}' for key in ('before', 'open',
+                                                                         'after')),
+                          f'{rates["open"]["longest_gap_ms"]:.0f}')
+        _OUT.print(table)
     _end(result, as_json)
 
 

@@ -35,6 +35,10 @@ def convert_command(
     rate: Annotated[float | None, typer.Option(
         min=0.1, help='Pictures a second where stamps are missing (older HDF5) or not true '
         '(tub).')] = None,
+    stamp_source: Annotated[Literal['header', 'arrival'] | None, typer.Option(
+        help="Bag: stamp of a picture, as the nodes' parameter: the camera's header, or the time "
+        'of arrival for a camera whose clock is off. By default what the recorder kept, or '
+        'header.')] = None,
     image_topic: Annotated[str, typer.Option(help='Bag: topic of the camera.')] = '',
     command_topic: Annotated[str, typer.Option(help='Bag: topic of the commands.')] = '',
     odometry_topic: Annotated[str, typer.Option(help='Bag: topic of the odometry.')] = '',
@@ -51,9 +55,10 @@ def convert_command(
     A command belongs to the picture that it answers: the newest one by header stamp (by arrival
     where there is none), not older than the tolerance. Nothing is made up where there is none.
     """
-    given = {'image_topic': image_topic, 'command_topic': command_topic,
-             'odometry_topic': odometry_topic, 'command_tolerance': tolerance,
-             'command_lead': lead, 'action_names': tuple(filter(None, axes.split(',')))}
+    given = {'image_topic': image_topic, 'stamp_source': stamp_source,
+             'command_topic': command_topic, 'odometry_topic': odometry_topic,
+             'command_tolerance': tolerance, 'command_lead': lead,
+             'action_names': tuple(filter(None, axes.split(',')))}
     chosen = {key: value for key, value in given.items() if value not in ('', None, ())}
     try:
         Translation.model_validate(chosen)

@@ -16,6 +16,8 @@ from rich.table import Table
 
 from vla_nav.cli.detector_progress import OUT, bar, failing
 
+TARGETS = 'ethos-u55-256,ethos-u65-512,ethos-u85-512,ethos-n78'
+
 
 def compare(
     models: Annotated[list[Path], typer.Option(help='Detector bundles, as in --models A B C.')],
@@ -25,8 +27,7 @@ def compare(
     split: Annotated[str, typer.Option(help='train, val or test; test where there is one, else '
                                        'val.')] = '',
     targets: Annotated[str, typer.Option(help='NPUs, whose figures `vla-nav detector compile` '
-                                         'has put into the bundles; "" for none.')] =
-    'ethos-u55-256,ethos-u65-512,ethos-u85-512,ethos-n78',
+                                         'has put into the bundles; "" for none.')] = TARGETS,
     out: Annotated[Path, typer.Option(help='Folder for compare.json, compare.md and index.html; '
                                       'what is measured there is not measured again.')] =
     Path('runs/detectors'),

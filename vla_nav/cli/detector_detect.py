@@ -74,7 +74,7 @@ def _name(file: Path, number: int, files: list[Path]) -> str:
 def _one(detector: Any, file: Path, drawn: Path) -> dict[str, Any]:
     import cv2
 
-    from vla_nav.monitoring.boxes import Box
+    from vla_nav.monitoring.boxes import labelled
     from vla_nav.monitoring.overlay import overlay
     from vla_nav.observations.decode import decode_compressed
     try:
@@ -83,10 +83,8 @@ def _one(detector: Any, file: Path, drawn: Path) -> dict[str, Any]:
         return {'picture': str(file), 'problem': str(error)}
     found = detector.detect(image)
     names = [detector.spec.classes[number] for number in found.classes]
-    boxes = [Box(left, top, right, bottom, f'{name} {score:.2f}')
-             for (left, top, right, bottom), name, score in zip(
-                 found.boxes.tolist(), names, found.scores.tolist())]
-    canvas = cv2.cvtColor(overlay(image, (), boxes, ''), cv2.COLOR_RGB2BGR)
+    canvas = cv2.cvtColor(overlay(image, (), labelled(found, detector.spec.classes), ''),
+                          cv2.COLOR_RGB2BGR)
     if not cv2.imwrite(str(drawn), canvas):
         raise OSError(f'{drawn}: cannot be written; is the disk full?')
     return {'picture': str(file), 'height': image.shape[0], 'width': image.shape[1],

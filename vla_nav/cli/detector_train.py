@@ -36,6 +36,9 @@ def train(
                                                  'four.', show_default='of the preset')] = None,
     width: Annotated[float | None, typer.Option(help='Factor on the channels.',
                                                 show_default="the level's own, 0.25")] = None,
+    start: Annotated[Path | None, typer.Option(
+        metavar='DIR', help='A trained bundle of the same level to begin from; its classes and '
+        'size may be others.', show_default='from nothing')] = None,
     check_every: Annotated[int, typer.Option(min=0, help='Epochs between looks at 200 validation '
                                              'pictures; 0: none before the end.')] = 0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -65,8 +68,8 @@ def train(
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         with bar('looking through the data set') as show:
             dataset = check_dataset(data, show)
-        job = learn.Job(level, activation, dataset.names, recipe, width)
-        job.architecture()  # or a wrong level would be told of by another process
+        job = learn.Job(level, activation, dataset.names, recipe, width, start)
+        job.build()  # or a wrong level or start would be told of by another process
         state = folder / 'state'
         learn.train(job, dataset, state, device, workers)
         command = shlex.join(['vla-nav', *sys.argv[1:]])

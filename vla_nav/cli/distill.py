@@ -16,8 +16,6 @@ from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import PolicyError
 
 _ERR = Console(stderr=True)
-# Published: what a student of less has not been taught by a larger model.
-_LARGER = 10
 
 
 def distill(
@@ -36,6 +34,8 @@ def distill(
     episodes: Annotated[int, typer.Option(min=1, help='Own drives in each round.')] = 1000,
     round_steps: Annotated[int, typer.Option(min=1, help='Steps after each round.')] = 4000,
     memory_steps: Annotated[int, typer.Option(min=0, help='Steps of the memory.')] = 4000,
+    lr: Annotated[float, typer.Option(min=0, help='Peak learning rate; lower with --start.')]
+    = 1.5e-3,
     seed: Annotated[int, typer.Option(min=0, help='Of weights and batches.')] = 0,
     workers: Annotated[int, typer.Option(min=1, help='Processes, one thread each.')] = 2,
     smoke: Annotated[bool, typer.Option(help='A few steps only, to see that it runs.')] = False,
@@ -45,19 +45,18 @@ def distill(
     The teacher looks at the frames' pictures, so it must take pictures as small as the student's.
     """
     from vla_nav.cli.train import shipped_reader
-    from vla_nav.training.distill import SMOKE, DistillPlan
+    from vla_nav.training.distill import SMOKE, DistillPlan, too_small
     from vla_nav.training.distill import distill as teach
     from vla_nav.training.family.problems import TrainingError
     plan = replace(SMOKE, seed=seed, workers=workers) if smoke else DistillPlan(
-        steps, rounds, episodes, round_steps, memory_steps, seed=seed, workers=workers)
+        steps, rounds, episodes, round_steps, memory_steps, rate=lr, seed=seed, workers=workers)
     try:
-        made = teach([Path(find_bundle(name)) for name in teacher], frames, work, out,
+        bundles = [Path(find_bundle(name)) for name in teacher]
+        if why := too_small(bundles):  # said before hours of training, and in the card
+            _ERR.print(f'warning: {why}', style='yellow', markup=False, highlight=False)
+        made = teach(bundles, frames, work, out,
                      shipped_reader(), plan, start, shlex.join(['vla-nav', *sys.argv[1:]]))
     except (PolicyError, TrainingError, ValueError) as error:
         _ERR.print(f'error: {error}', style='red', markup=False, highlight=False)
         raise typer.Exit(1) from error
-    ratio = made['teacher_parameters'] / made['parameters']
-    if ratio < _LARGER:
-        _ERR.print(f'note: the teacher has {ratio:.1f} times the parameters of its student; '
-                   f'below {_LARGER} the student carries no larger model', style='yellow')
     typer.echo(json.dumps({'student': student, 'bundle': str(out), **made}, indent=1))

@@ -18,7 +18,8 @@ def finetune_command(
         metavar='DIR', help='Recorded episodes, searched deeply; may be repeated.')],
     out: Annotated[Path, typer.Option(help="The new bundle's folder.")],
     policy: Annotated[str, typer.Option(help='Compact bundle to begin from.')] = 'models/compact',
-    steps: Annotated[int, typer.Option(min=1, help='Of 16 windows each.')] = 600,
+    steps: Annotated[int, typer.Option(min=1, help='Of the optimiser.')] = 600,
+    batch: Annotated[int, typer.Option(min=1, help='Windows a step.')] = 16,
     rate: Annotated[float, typer.Option(min=1e-7, max=1e-2, help='Learning rate.')] = 1e-4,
     seed: Annotated[int, typer.Option(min=0, help='Of split and batches.')] = 0,
 ) -> None:
@@ -29,14 +30,15 @@ def finetune_command(
     """
     from vla_nav.contracts import PolicyError
     from vla_nav.episodes.schema import EpisodeError
+    from vla_nav.training.family.problems import TrainingError
     from vla_nav.training.finetune import FinetuneConfig, finetune
 
     def say(text: str) -> None:
         _console.print(text, markup=False, highlight=False, soft_wrap=True)
     try:
         outcome = finetune(Path(find_bundle(policy)), data, out,
-                           FinetuneConfig(steps=steps, rate=rate, seed=seed), say)
-    except (EpisodeError, PolicyError) as error:
+                           FinetuneConfig(steps=steps, batch=batch, rate=rate, seed=seed), say)
+    except (EpisodeError, PolicyError, TrainingError) as error:
         _console.print(f'error: {error}', style='red', markup=False, soft_wrap=True)
         raise typer.Exit(2) from error
     say(f'{out}: validation error {outcome.before:.4f} before, {outcome.after:.4f} after')

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from vla_nav.cli.instruction_field import InstructionField
 from vla_nav.recording.run_state import RunState
 
 _COLOURS = {'driving': 'green', 'arrived': 'bold green', 'not_understood': 'yellow',
@@ -15,10 +16,11 @@ _COLOURS = {'driving': 'green', 'arrived': 'bold green', 'not_understood': 'yell
 
 
 class Display:
-    """A live table on a terminal; elsewhere one line a change."""
+    """A live table on a terminal, with what is typed into ``field``; elsewhere a line a change."""
 
-    def __init__(self, console: Console, live: bool) -> None:
-        self._console = console
+    def __init__(self, console: Console, live: bool,
+                 field: InstructionField | None = None) -> None:
+        self._console, self._field = console, field
         self._live = Live(console=console, refresh_per_second=8, transient=True) if live else None
         self._said: tuple[str, str, str] | None = None
 
@@ -40,7 +42,7 @@ class Display:
     def update(self, state: RunState, instruction: str, elapsed_s: float) -> None:
         """Show the newest state."""
         if self._live:
-            self._live.update(_table(state, instruction, elapsed_s))
+            self._live.update(_table(state, instruction, elapsed_s, self._field))
             return
         said = state.task_state, state.guard, state.nodes.get('policy', {}).get('message', '')
         if said != self._said:
@@ -51,7 +53,8 @@ class Display:
                                 f'policy: {policy or "-"}{seen}', markup=False, highlight=False)
 
 
-def _table(state: RunState, instruction: str, elapsed_s: float) -> RenderableType:
+def _table(state: RunState, instruction: str, elapsed_s: float,
+           field: InstructionField | None) -> RenderableType:
     vx, vy, wz = state.velocity
     rows = [
         ('task', _coloured(state.task_state or ('no policy' if state.ready else 'starting'))),
@@ -66,11 +69,17 @@ def _table(state: RunState, instruction: str, elapsed_s: float) -> RenderableTyp
         *([('detector', Text(state.detector))] if state.detector else []),
         ('driven', Text(f'{state.driven_m:.1f} m in {elapsed_s:.0f} s')),
     ]
+    keys = 'Ctrl-C stops the robot'
+    if field is not None and field.text is not None:
+        rows.append(('say', Text(f'{field.text}▏', style='bold')))
+        keys = f'Enter sends it · Escape leaves it · {keys}'
+    elif field is not None:
+        keys = f'i or Enter: type an instruction · q or {keys}'
     table = Table.grid(padding=(0, 2))
     for name, value in rows:
         table.add_row(Text(name, style='dim'), value)
     return Panel(Group(table), title='vla-nav', title_align='left', width=96,
-                 subtitle='Ctrl-C stops the robot', subtitle_align='right')
+                 subtitle=keys, subtitle_align='right')
 
 
 def _coloured(text: str) -> Text:

@@ -23,13 +23,14 @@ def paired(
     episodes.
     """
     from vla_nav.evaluation.paired import compare
+    from vla_nav.evaluation.provenance import provenance
     try:
         result = compare(first, second)
     except (OSError, ValueError) as error:
         _ERR.print(f'error: {error}', style='red', markup=False, highlight=False)
         raise typer.Exit(1) from error
     if as_json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps({**result, **provenance()}, indent=2))
         return
     low, high = result['ci95']
     _OUT.print(f'{result["episodes"]} episodes: {result["first_rate"]:.3f} against '

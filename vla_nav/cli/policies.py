@@ -80,6 +80,7 @@ def forward(
     import numpy as np
     import torch
 
+    from vla_nav.evaluation.provenance import provenance
     from vla_nav.language.intent import Intent
     from vla_nav.policies.family import FamilyPolicy, Instructions, WeightsError
 
@@ -115,7 +116,7 @@ def forward(
         'p50_ms': round(1e3 * float(np.percentile(seconds[1:], 50)), 2),
         'p99_ms': round(1e3 * float(np.percentile(seconds[1:], 99)), 2),
         'threads': torch.get_num_threads(), 'finite': finite,
-        'peak_memory_gib': round(_peak_gib(device), 2)}
+        'peak_memory_gib': round(_peak_gib(device), 2), **provenance()}
     typer.echo(json.dumps(report, indent=1))
     if not finite:
         raise typer.Exit(1)

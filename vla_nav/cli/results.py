@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -18,8 +18,10 @@ import typer
 from rich.console import Console
 
 from vla_nav.contracts import PolicyError
-from vla_nav.evaluation.must import MEASUREMENTS
-from vla_nav.evaluation.results_page import markdown, rows
+from vla_nav.evaluation.machine import describe
+from vla_nav.evaluation.must import MEASUREMENTS, SECTIONS
+from vla_nav.evaluation.provenance import made
+from vla_nav.evaluation.results_page import Source, markdown, rows
 from vla_nav.evaluation.table import BUNDLE, FOLDER, Measurement
 
 _ERR = Console(stderr=True)
@@ -33,8 +35,8 @@ def results(
              'scenarios is not run again.')] = Path(FOLDER),
     docs: Annotated[Path, typer.Option(help='Where results.md and results.json go.')
                     ] = Path('docs'),
-    only: Annotated[str, typer.Option(help='Only these measurements, joined by commas; the '
-                                      'others are taken as they are.')] = '',
+    only: Annotated[str, typer.Option(help='Only these measurements, joined by commas; the rows '
+                                      'of the others stay as the page has them.')] = '',
     quick: Annotated[bool, typer.Option(
         '--quick', help='A smoke of at most 24 episodes a row; stays out of docs.')] = False,
 ) -> None:
@@ -42,10 +44,10 @@ def results(
 
     Takes about an hour on two cores; interrupted, it goes on where it was.
     """
-    unknown = set(filter(None, only.split(','))) - {m.key for m in MEASUREMENTS}
-    if unknown:
+    by_key = {m.key: m for m in MEASUREMENTS}
+    if unknown := set(filter(None, only.split(','))) - set(by_key):
         raise typer.BadParameter(f'unknown measurements {sorted(unknown)}; known are '
-                                 f'{", ".join(m.key for m in MEASUREMENTS)}')
+                                 f'{", ".join(by_key)}')
     if quick:
         folder = docs = folder / 'quick'
     try:
@@ -53,36 +55,42 @@ def results(
     except PolicyError as error:
         _ERR.print(f'[red]error:[/] {error}', soft_wrap=True)
         raise typer.Exit(1) from error
+    page = _same_page(docs / 'results.json', about)
     taken: dict[str, dict[str, Any]] = {}
-    made: dict[str, str] = {}
-    missing = []
+    sources: dict[str, Source] = {}
     for number, measurement in enumerate(MEASUREMENTS, 1):
         wanted = not only or measurement.key in only.split(',')
         line = measurement.line(policy, quick, str(folder))
         _ERR.print(f'[{number}/{len(MEASUREMENTS)}] {line}',
                    markup=False, highlight=False, soft_wrap=True)
-        summary: dict[str, Any] | None
+        summary: dict[str, Any] | None = None
+        sources[measurement.key] = Source(line, sha256=_sha256(measurement, policy, folder))
         if measurement.kept:
             summary = _kept(docs / measurement.kept)
+            sources[measurement.key] = replace(sources[measurement.key],
+                                               made=(summary or {}).get('made', ''))
         elif (found := _take(measurement, policy, folder, quick, wanted)) is not None:
-            summary, made[measurement.key] = found['summary'], found['made']
-        else:
-            summary = None
+            summary = found['summary']
+            sources[measurement.key] = Source(line, found['made'],
+                                              found['identity']['bundle_sha256'])
         if summary is not None:
             taken[measurement.key] = summary
-        elif not (quick and measurement.kept):
-            missing.append(measurement.key)
     docs.mkdir(parents=True, exist_ok=True)
-    page = _page(about, markdown(taken, made, policy, quick, str(folder)), quick)
-    (docs / 'results.md').write_text(page, encoding='utf-8')
+    found_rows = rows(taken, sources, page.get('rows', ()))
+    (docs / 'results.md').write_text(_page(about, markdown(found_rows), quick), encoding='utf-8')
     # What lies beside the page already need not be in it.
-    apart = {m.key for m in MEASUREMENTS if m.kept}
-    kept = {key: {k: v for k, v in summary.items() if k != 'failed_seeds'}
-            for key, summary in taken.items() if key not in apart}
-    text = json.dumps({**about, 'rows': rows(taken), 'made': made, 'measurements': kept},
-                      indent=1, ensure_ascii=False)
+    details = {**page.get('measurements', {}), **{
+        key: {k: v for k, v in summary.items() if k != 'failed_seeds'}
+        for key, summary in taken.items() if not by_key[key].kept}}
+    text = json.dumps({**about, 'rows': found_rows, 'measurements': details}, indent=1,
+                      ensure_ascii=False)
     (docs / 'results.json').write_text(text + '\n', encoding='utf-8')
     _ERR.print(f'wrote {docs / "results.md"}')
+    there = {row['title'] for row in found_rows}
+    missing = sorted({key for section in SECTIONS for row in section.rows
+                      if row.title not in there for key in row.sources if key not in taken})
+    if quick:
+        missing = [key for key in missing if not by_key[key].kept]
     if missing:
         _ERR.print(f'[yellow]not measured:[/] {", ".join(missing)}')
         raise typer.Exit(1)
@@ -123,8 +131,7 @@ def _take(measurement: Measurement, policy: str, folder: Path, quick: bool,
     except ValueError:
         _ERR.print(f'[red]failed with status {done.returncode}[/]')
         return None
-    measured = {'identity': identity, 'made': f'{_commit()}, {_now():%Y-%m-%d}',
-                'summary': summary}
+    measured = {'identity': identity, 'made': made(), 'summary': summary}
     place.mkdir(parents=True, exist_ok=True)
     stored.write_text(json.dumps(measured), encoding='utf-8')
     return measured
@@ -140,6 +147,22 @@ def _hash(bundles: Sequence[str]) -> str:
     return ' '.join(hashes)
 
 
+def _sha256(measurement: Measurement, policy: str, folder: Path) -> str:
+    """Return what identifies the bundles of a measurement; '' where they are not here."""
+    try:
+        return _hash(measurement.bundles(policy, str(folder)))
+    except PolicyError:
+        return ''
+
+
+def _same_page(path: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Return the page as it is; nothing where it is of another policy or of other scenes."""
+    page = _kept(path) or {}
+    same = all(page.get(key) == about[key] for key in (
+        'quick', 'policy', 'bundle_sha256', 'scenario_version'))
+    return page if same else {}
+
+
 def _kept(path: Path) -> dict[str, Any] | None:
     """Return what a command of hours has left beside the page."""
     return json.loads(path.read_text('utf-8')) if path.is_file() else None
@@ -148,11 +171,13 @@ def _kept(path: Path) -> dict[str, Any] | None:
 def _about(policy: str, quick: bool) -> dict[str, Any]:
     from vla_nav.evaluation.folder import bundle_hash
     from vla_nav.simulation.scenario import SCENARIO_VERSION
+    about = describe()
     return {
         'quick': quick, 'policy': policy, 'bundle_sha256': bundle_hash(policy),
-        'scenario_version': SCENARIO_VERSION, 'date': f'{_now():%Y-%m-%d %H:%M} UTC',
-        'machine': f'{_processor()}, {os.cpu_count()} cores, {platform.system()} '
-                   f'{platform.machine()}, Python {platform.python_version()}'}
+        'scenario_version': SCENARIO_VERSION,
+        'date': f'{datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC',
+        'machine': f'{about["processor"]}, {about["cores"]} cores, {platform.system()} '
+                   f'{platform.machine()}, Python {about["python"]}'}
 
 
 def _page(about: dict[str, Any], table: str, quick: bool) -> str:
@@ -169,27 +194,3 @@ choice of a checkpoint has seen.
 - Machine: {about['machine']}
 
 {table}"""
-
-
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
-def _commit() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(['git', *words], capture_output=True, text=True,
-                              check=True).stdout.strip()
-    try:
-        dirty = git('status', '--porcelain', '--untracked-files=no', '--', 'vla_nav', 'models')
-        return git('rev-parse', '--short', 'HEAD') + (' with changes' if dirty else '')
-    except (OSError, subprocess.CalledProcessError):
-        return 'unknown'
-
-
-def _processor() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:
-        return platform.processor() or 'unknown processor'
-    names = [line.split(':', 1)[1].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else 'unknown processor'

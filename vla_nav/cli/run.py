@@ -22,6 +22,7 @@ from vla_nav.bringup.graph import command_line, graph
 from vla_nav.bringup.share import find_bundle
 from vla_nav.bringup.shared_memory import remove_stale_segments
 from vla_nav.bringup.supervisor import Program, Supervisor
+from vla_nav.cli.instruction_field import InstructionField
 from vla_nav.cli.live import Display
 from vla_nav.language.grammar import phrase
 from vla_nav.observations.sources import is_tub
@@ -30,6 +31,7 @@ from vla_nav.recording.drawing import HEIGHT, WIDTH, draw
 from vla_nav.recording.folder import RunFolder
 from vla_nav.recording.run_state import RunState
 from vla_nav.recording.video import Video
+from vla_nav.runtimes import Runtime
 from vla_nav.runtimes.bundle import read_bundle
 
 FIRST_SEED = 1_000_000
@@ -38,7 +40,7 @@ READY_WITHIN_S = 60.0
 # How long a robot that refuses, or has done its work, is watched further.
 LINGER_S = {'not_understood': 3.0, 'arrived': 2.0, 'outcome': 0.7}
 _COMPACT = 'models/compact'
-_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _console = Console(stderr=True)
 
 
@@ -62,6 +64,8 @@ def run(
     policy: Annotated[str, typer.Option(
         help="Policy bundle; or 'expert', the simulator's own planner. Left out: models/tub for a "
         'donkeycar tub, else models/compact.')] = '',
+    runtime: Annotated[Runtime, typer.Option(
+        help="What runs the policy; auto is the bundle's own.")] = 'auto',
     detector: Annotated[str, typer.Option(
         help='Detector bundle, whose obstacles the guard keeps away from; empty runs none.')] = '',
     source: Annotated[str, typer.Option(
@@ -78,6 +82,8 @@ def run(
 ) -> None:
     """Start the graph, watch it drive, and keep a recording in runs/latest.
 
+    In a terminal, i or Enter opens a field for another instruction, and q ends the run.
+
     Exit status 0 when the run came to an end, whatever its outcome; 1 when the graph failed.
     """
     try:
@@ -86,7 +92,7 @@ def run(
         else:
             plan = _plan_simulation(instruction, scenario, seed, policy or _COMPACT, speed_cap)
         plan = replace(plan, arguments={**plan.arguments, 'model_delay': model_delay,
-                                        'detector': detector})
+                                        'runtime': runtime, 'detector': detector})
         summary, folder = _Drive(plan, RunFolder(out, datetime.now()), duration,
                                  _console.is_terminal and not headless).run()
     except ValueError as error:
@@ -166,7 +172,10 @@ class _Drive:
 
     def __init__(self, plan: Plan, folder: RunFolder, duration_s: float, live: bool) -> None:
         self._plan, self._folder, self._duration_s = plan, folder, duration_s
-        self._display = Display(_console, live)
+        self._field = InstructionField()
+        self._keys = _keys() if live else None
+        self._display = Display(_console, live, self._field if self._keys else None)
+        self._said: list[str] = []
         nodes = graph(plan.kind, plan.arguments, str(folder.path / 'instruction.txt'))
         module = 'vla_nav.nodes.'
         self._supervisor = Supervisor(
@@ -189,6 +198,8 @@ class _Drive:
             # Before the observer's threads exist: a fork takes only the calling thread along.
             self._supervisor.start(began)
             observer = Observer('', bag, 'camera/image_raw', 'cmd_vel', stamped_cmd_vel=False)
+            if self._keys:
+                self._keys.take()
             with self._display:
                 self._watch(observer, video, began)
         except KeyboardInterrupt:
@@ -197,6 +208,8 @@ class _Drive:
             # A second Ctrl-C must not cut the tidying short.
             for sent in _ENDS:
                 signal.signal(sent, signal.SIG_IGN)
+            if self._keys:
+                self._keys.close()
             self._supervisor.stop()
             if observer is not None:
                 observer.close()
@@ -215,6 +228,7 @@ class _Drive:
         while not self._ending:
             now = time.monotonic()
             self._supervisor.poll(now)
+            self._listen(observer)
             with observer.lock:
                 state = observer.state
                 if driving_since is None and state.ready:
@@ -228,6 +242,16 @@ class _Drive:
                 video.add(picture)
             due = max(due + 1.0 / RATE_HZ, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
+
+    def _listen(self, observer: Any) -> None:
+        """Take what has been typed, and pass instructions on."""
+        for said in self._field.press((self._keys.pressed() or '') if self._keys else ''):
+            if observer.say(said):
+                self._said.append(said)
+            else:
+                self._display.say(f'nobody listens to instructions, so this was not sent: {said}')
+        if self._field.ended:
+            self._ending = 'interrupted'
 
     def _decide(self, state: RunState, now: float, began: float, since: float | None) -> None:
         """Set the ending when there is one, after the time to linger on it."""
@@ -248,6 +272,8 @@ class _Drive:
                 state.task_state if state.task_state in ('not_understood', 'arrived') else '')
         if seen == 'arrived' and self._plan.kind == 'sim':
             seen = ''  # The judge has the last word there.
+        if seen in ('not_understood', 'arrived') and self._field.text is not None:
+            seen = ''  # Somebody is typing what comes next.
         if seen and self._end_at == float('inf'):
             self._end_at = now + LINGER_S.get(seen, 0.5)
         elif not seen:
@@ -260,7 +286,8 @@ class _Drive:
     def _summary(self, state: RunState, frames: int) -> dict[str, Any]:
         return {
             'version': __version__, 'kind': self._plan.kind, 'ending': self._ending,
-            'instruction': self._plan.instruction, 'understood_as': state.reading,
+            'instruction': self._plan.instruction, 'said': self._said,
+            'understood_as': state.reading,
             'task_state': state.task_state, 'outcome': state.outcome,
             'settings': dict(self._plan.settings), 'driven_m': round(state.driven_m, 3),
             'cmd_vel': {'messages': state.commands, 'moving': state.moving_commands},
@@ -295,6 +322,14 @@ def _tell(summary: Mapping[str, Any], folder: RunFolder) -> None:
                        highlight=False)
     _console.print(f'{folder.path}/  summary.json  run.mp4  bag/  logs/', markup=False,
                    highlight=False)
+
+
+def _keys() -> Any:
+    """Return the terminal's keys; None where standard input is no terminal, or another's."""
+    from vla_nav.nodes.terminal import Keys, in_background
+    if not sys.stdin.isatty() or in_background(sys.stdin.fileno()):
+        return None
+    return Keys()
 
 
 def _as_keyboard_interrupt(number: int, frame: Any) -> None:

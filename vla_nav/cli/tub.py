@@ -20,16 +20,20 @@ def train(
     out: Annotated[Path, typer.Option(help="The bundle's folder.")] = Path('models/tub'),
     results: Annotated[Path, typer.Option(help='What "vla-nav evaluate tub" measured of the '
                                           'recipe, for the card.')] = Path('docs/tub.json'),
+    batch: Annotated[int | None, typer.Option(min=1, help='Frames a step, where memory is short; '
+                                              'without, as the recipe that was measured.')] = None,
     seed: _Seed = 0,
 ) -> None:
     """Train the track policy on a whole donkeycar tub: pictures to steering and throttle."""
     from vla_nav.episodes.schema import EpisodeError
+    from vla_nav.training.family.problems import TrainingError
     from vla_nav.training.tub.build import build_bundle
     from vla_nav.training.tub.members import Recipe
 
+    recipe = Recipe(seed=seed) if batch is None else Recipe(seed=seed, batch=batch)
     try:
-        build_bundle(tub, out, Recipe(seed=seed), results)
-    except (EpisodeError, ValueError) as error:
+        build_bundle(tub, out, recipe, results)
+    except (EpisodeError, TrainingError, ValueError) as error:
         raise _failed(error) from error
     typer.echo(f'{out}/  config.json  policy.onnx  model.safetensors  README.md  metrics.json')
 

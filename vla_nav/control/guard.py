@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field, model_validator
 
 from vla_nav.control.limits import ZERO, Velocity, approach, box_factor, speed_factor
+from vla_nav.control.pace import blind_speed
 from vla_nav.control.zones import Points, Zones, ZoneSettings
 
 # A camera clock may run slightly ahead of ours; more than this is another clock altogether.
@@ -290,7 +291,8 @@ class Guard:
                    (box_factor(wanted, s.min_velocity, s.max_velocity), Limit.VELOCITY),
                    (speed_factor(wanted, s.speed_cap), Limit.SPEED_CAP)]
         if source is Reason.POLICY:
-            factors.append((speed_factor(wanted, s.blind_distance / s.max_observation_age),
+            factors.append((speed_factor(wanted, blind_speed(s.blind_distance,
+                                                             s.max_observation_age)),
                             Limit.BLIND))
             factors.append((self._certainty(steady_ns), Limit.UNCERTAIN))
         factor, limit = min(factors, key=lambda pair: pair[0])

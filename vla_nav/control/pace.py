@@ -2,7 +2,7 @@
 
 A chunk comes a delay after its picture, and is driven until the next one comes, another delay
 later. So a picture stands behind commands until it is two delays old, and what a chunk says of
-the first of these has passed before it comes.
+the first of these has passed before it comes. The guard slows the robot down for that.
 """
 
 from __future__ import annotations
@@ -18,6 +18,11 @@ _ROUND_S = 0.05
 def allowed_age_s(limit_s: float, model_delay_s: float) -> float:
     """Return how old a picture may be that a bundle limits to ``limit_s``, of a slow model."""
     return limit_s + 2 * model_delay_s
+
+
+def blind_speed(blind_distance_m: float, limit_s: float) -> float:
+    """Return the speed, m/s, at which no more than a distance is driven on one picture."""
+    return blind_distance_m / limit_s
 
 
 def too_slow(spec: PolicySpec, thinking_s: float, period_s: float, model_delay_s: float) -> str:

@@ -1,4 +1,4 @@
-"""Where a robot is by what it was sent: dead reckoning over the second before now."""
+"""Where a robot is by what it was sent: dead reckoning over the seconds before now."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from vla_nav.control.limits import ZERO, Velocity
 
-# Nobody asks about what is older: pictures are too old long before.
-_KEPT_NS = 3_000_000_000
+Pose = tuple[float, float, float]  # x, y in m, yaw in rad
 
 
 class Reckoning:
@@ -20,8 +19,9 @@ class Reckoning:
     All times are integer nanoseconds of a clock that never goes back.
     """
 
-    def __init__(self) -> None:
-        """Stand at the origin."""
+    def __init__(self, kept_ns: int = 3_000_000_000) -> None:
+        """Stand at the origin; nobody will ask about what is older than ``kept_ns``."""
+        self._kept_ns = kept_ns
         self._velocity = ZERO
         self._trail: deque[tuple[int, float, float, float]] = deque()
 
@@ -30,10 +30,10 @@ class Reckoning:
         x, y, yaw = self.at(steady_ns)
         self._trail.append((steady_ns, x, y, yaw))
         self._velocity = velocity
-        while steady_ns - self._trail[0][0] > _KEPT_NS and len(self._trail) > 1:
+        while steady_ns - self._trail[0][0] > self._kept_ns and len(self._trail) > 1:
             self._trail.popleft()
 
-    def at(self, steady_ns: int) -> tuple[float, float, float]:
+    def at(self, steady_ns: int) -> Pose:
         """Return (x, y, yaw); of times before what is kept, the oldest that is."""
         if not self._trail:
             return 0.0, 0.0, 0.0
@@ -60,13 +60,13 @@ def arc(velocity: Velocity, seconds: NDArray[np.float64]) -> NDArray[np.float64]
     return np.stack([along * vx - aside * vy, aside * vx + along * vy], axis=-1)
 
 
-def into(points: NDArray[np.float64], pose: tuple[float, float, float]) -> NDArray[np.float64]:
+def into(points: NDArray[np.float64], pose: Pose) -> NDArray[np.float64]:
     """Return points [N, 2] of a frame as seen from ``pose`` (x, y, yaw) in it."""
     c, s = math.cos(pose[2]), math.sin(pose[2])
     return (points - pose[:2]) @ np.array([[c, -s], [s, c]])
 
 
-def out_of(points: NDArray[np.float64], pose: tuple[float, float, float]) -> NDArray[np.float64]:
+def out_of(points: NDArray[np.float64], pose: Pose) -> NDArray[np.float64]:
     """Return points [N, 2] seen from ``pose`` in the frame that it is in."""
     c, s = math.cos(pose[2]), math.sin(pose[2])
     return points @ np.array([[c, s], [-s, c]]) + pose[:2]

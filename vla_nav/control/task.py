@@ -75,9 +75,10 @@ class Task:
         self._silent = False
 
     @classmethod
-    def of(cls, spec: PolicySpec, settings: TaskSettings) -> Task:
-        """Return an idle task for a policy."""
-        return cls(spec.action_space.size, ChunkExecutor(settings.blend_decay),
+    def of(cls, spec: PolicySpec, settings: TaskSettings,
+           executor: ChunkExecutor | None = None) -> Task:
+        """Return an idle task for a policy; ``executor`` is for one that thinks for long."""
+        return cls(spec.action_space.size, executor or ChunkExecutor(settings.blend_decay),
                    PictureWatch(round(settings.frozen_after * 1e9)), spec.arrived_threshold,
                    picture_timeout_ns=round(settings.picture_timeout * 1e9))
 

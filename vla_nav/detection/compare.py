@@ -27,7 +27,7 @@ from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.dataset.lint import check_dataset
 from vla_nav.detection.dataset.yolo import open_dataset
 from vla_nav.detection.npu.targets import target as known_target
-from vla_nav.evaluation.machine import describe
+from vla_nav.evaluation.provenance import made, provenance
 
 # The picture that latency is measured on, as a camera sends it.
 FRAME_WIDTH, FRAME_HEIGHT, FRAME_QUALITY = 1280, 720, 80
@@ -54,6 +54,7 @@ def compare(models: Sequence[Path], data: Path, split: str, targets: Sequence[st
     groups = picture_groups(dataset.description.parent, pictures)
     digest = data_fingerprint(pictures, groups)
     accuracy: dict[str, dict[str, Any]] = {candidate.name: {} for candidate in candidates}
+    times = []
     for candidate in candidates:
         for precision in candidate.measured:
             kept = _Kept(out, candidate, precision, digest)
@@ -62,6 +63,7 @@ def compare(models: Sequence[Path], data: Path, split: str, targets: Sequence[st
                     kept.keep(measure_accuracy(candidate, precision, pictures, groups, threads,
                                                note))
             accuracy[candidate.name][precision] = kept.figures
+            times.append(kept.made)
     latency = _latency(candidates, pictures[0], threads, rounds, clock)
     found = {candidate.name: _model(candidate, accuracy[candidate.name],
                                     latency[candidate.name], targets)
@@ -69,7 +71,7 @@ def compare(models: Sequence[Path], data: Path, split: str, targets: Sequence[st
     return {
         'format_version': 1, 'split': split, 'data': str(data), 'pictures': len(pictures),
         'classes': list(dataset.names), 'groups': {key: len(of) for key, of in groups.items()},
-        'machine': describe(), 'threads': threads, 'rounds': rounds,
+        **provenance([*times, made()]), 'threads': threads, 'rounds': rounds,
         'frame': f'{FRAME_WIDTH}×{FRAME_HEIGHT} JPEG', 'targets': assumptions, 'models': found,
         'rule': RULE, 'recommendations': recommend(found, tuple(targets))}
 
@@ -116,16 +118,18 @@ class _Kept:
         self._path = out / _MEASURED / f'{candidate.name}_{precision}.json'
         self._key = fingerprint(candidate, precision, data)
         self.figures: dict[str, Any] | None = None
+        self.made = ''
         if self._path.is_file():
             there = json.loads(self._path.read_text('utf-8'))
             if there['key'] == self._key:
-                self.figures = there['figures']
+                self.figures, self.made = there['figures'], there.get('made', '')
 
     def keep(self, figures: dict[str, Any]) -> None:
         """Write figures that were measured now."""
-        self.figures = figures
+        self.figures, self.made = figures, made()
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._path.write_text(json.dumps({'key': self._key, 'figures': figures}) + '\n', 'utf-8')
+        self._path.write_text(json.dumps(
+            {'key': self._key, 'figures': figures, 'made': self.made}) + '\n', 'utf-8')
 
 
 def _latency(candidates: Sequence[Candidate], picture: Path, threads: int, rounds: int,

@@ -1,4 +1,4 @@
-"""Where bags lie below folders, also such as a crash has cut off."""
+"""Where bags lie below folders, also such as a crash has cut off, and what their files are."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from pathlib import Path
 
 from vla_nav.episodes.schema import EpisodeError
 
-STORAGE = ('.mcap', '.db3')
 METADATA = 'metadata.yaml'
+# How rosbag2 calls a file that it has compressed as a whole: take_0.db3.zstd.
+PACKED = '.zstd'
+_STORAGE = ('.mcap', '.db3')
 
 
 def bags_below(paths: Iterable[Path]) -> list[Path]:
@@ -27,11 +29,25 @@ def bags_below(paths: Iterable[Path]) -> list[Path]:
 
 
 def bag_bytes(bag: Path) -> int:
-    """Return how large the files of a bag are together."""
-    files = [bag] if bag.is_file() else [path for path in bag.iterdir() if path.suffix in STORAGE]
-    return sum(file.stat().st_size for file in files)
+    """Return how large the files of a bag are together, as they lie on disk."""
+    return sum(file.stat().st_size for file in storage_files(bag))
+
+
+def storage_files(bag: Path) -> list[Path]:
+    """Return the files in which a bag keeps its messages, in no order.
+
+    A recorder that died while it compressed a file leaves both; only the first one is whole.
+    """
+    if bag.is_file():
+        return [bag]
+    return [file for file in bag.iterdir() if _is_storage(file)
+            and not (file.suffix == PACKED and file.with_suffix('').exists())]
 
 
 def _is_bag(path: Path) -> bool:
-    return path.is_dir() and any(file.suffix in STORAGE or file.name == METADATA
+    return path.is_dir() and any(_is_storage(file) or file.name == METADATA
                                  for file in path.iterdir())
+
+
+def _is_storage(file: Path) -> bool:
+    return Path(file.name.removesuffix(PACKED)).suffix in _STORAGE

@@ -7,12 +7,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import yaml
 from rosbags.rosbag2 import Reader
 
-from vla_nav.episodes.bag_folders import METADATA, STORAGE
+from vla_nav.episodes.bag_folders import METADATA, PACKED, storage_files
+from vla_nav.episodes.bag_packing import unpack_file, unpack_message
 from vla_nav.episodes.bag_salvage import CutOffSqlite, MendedMcap
 from vla_nav.episodes.schema import EpisodeError
 
@@ -66,7 +68,8 @@ class Recording:
                 continue
             try:
                 for one, arrival, raw in source.messages(chosen, start_ns, stop_ns):
-                    yield Recorded(self._topics[one.topic, one.msgtype], arrival, bytes(raw))
+                    yield Recorded(self._topics[one.topic, one.msgtype], arrival,
+                                   unpack_message(bytes(raw)))
             # A damaged file raises whatever its damage leads to, of many unrelated types.
             except Exception as error:
                 self._note(f'the recording breaks off: {str(error) or repr(error)}')
@@ -81,16 +84,17 @@ def open_recording(path: Path) -> Iterator[Recording]:
     """Open a bag, its directory or one storage file; raise EpisodeError where nothing is left."""
     if not path.exists():
         raise EpisodeError(path, 'bag', 'no such bag; give the directory that holds '
-                           f'{METADATA}, or one .mcap or .db3 file')
+                           f'{METADATA}, or one .mcap or .db3 file, compressed or not')
     problems: list[str] = []
     with ExitStack() as stack:
-        whole = _opened(lambda: Reader(path), stack, problems)
+        # rosbags unpacks what is compressed as a whole only where the metadata says so.
+        whole = (None if path.is_file() and path.suffix == PACKED
+                 else _opened(lambda: Reader(path), stack, problems))
         if whole is not None:
             custom = dict(getattr(whole.storage.metadata, 'custom', None) or {})
             yield Recording([whole], custom, problems)
             return
-        files = [path] if path.is_file() else sorted(
-            (file for file in path.iterdir() if file.suffix in STORAGE), key=_natural)
+        files = sorted(storage_files(path), key=_natural)
         if path.is_dir() and not (path / METADATA).exists():
             problems[:] = [f'{METADATA} is missing; the {len(files)} storage files are read']
         parts = [part for file in files if (part := _part(file, stack, problems)) is not None]
@@ -101,10 +105,12 @@ def open_recording(path: Path) -> Iterator[Recording]:
 
 def _part(file: Path, stack: ExitStack, problems: list[str]) -> Any:
     """Open one storage file, mended where it was cut off; None where nothing is left."""
-    ignored: list[str] = []
+    name, ignored = file.name, list[str]()
+    if file.suffix == PACKED:
+        file = unpack_file(file, Path(stack.enter_context(TemporaryDirectory())))
     part = _opened(lambda: Reader(file), stack, ignored)
     if part is None:
-        problems += [f'{file.name} was cut off or is damaged; what is whole is read']
+        problems += [f'{name} was cut off or is damaged; what is whole is read']
         mended: Any = MendedMcap if file.suffix == '.mcap' else None
         part = _opened(lambda: Reader(mended(file)) if mended else CutOffSqlite(file), stack,
                        problems)

@@ -32,7 +32,9 @@ _IMAGES = {'raw': 'sensor_msgs/msg/Image', 'compressed': 'sensor_msgs/msg/Compre
 class Streams:
     """What was received while the camera's time went on; a new one begins where it goes back.
 
-    Times are header stamps, or times of arrival where a message has none, in nanoseconds.
+    Times are header stamps, or times of arrival where a message has none, in nanoseconds; of
+    pictures what the translation's ``stamp_source`` says. ``repeated`` pictures had the stamp of
+    the one before and are left out.
     """
 
     pictures: list[tuple[int, int]] = field(default_factory=list)  # (stamp, arrival)
@@ -40,14 +42,15 @@ class Streams:
     commands: list[tuple[int, tuple[float, float, float]]] = field(default_factory=list)
     odometry: list[tuple[int, tuple[float, ...]]] = field(default_factory=list)
     instructions: list[tuple[int, str]] = field(default_factory=list)  # (arrival, text)
+    repeated: int = 0
 
 
 class RawPictures:
     """Raw pictures that are read from the open bag one by one: a minute of them fills memory."""
 
     def __init__(self, reader: Reader, connections: list[Any], arrivals: list[int],
-                 stamps: list[int], source: str) -> None:
-        self._reader, self._connections = reader, connections
+                 stamps: list[int], by_arrival: bool, source: str) -> None:
+        self._reader, self._connections, self._by_arrival = reader, connections, by_arrival
         self._arrivals, self._stamps, self._source = arrivals, stamps, source
 
     def __len__(self) -> int:
@@ -58,7 +61,7 @@ class RawPictures:
         at = self._arrivals[index]
         for connection, _, raw in self._reader.messages(self._connections, at, at + 1):
             message = TYPES.deserialize_cdr(raw, connection.msgtype)
-            if stamp_of(message) == self._stamps[index]:
+            if self._by_arrival or stamp_of(message) == self._stamps[index]:
                 try:
                     return frame_from_message(message, 'numpy').image
                 except ValueError as error:
@@ -74,12 +77,13 @@ class OpenBag:
     custom: dict[str, str]
     streams: list[Streams]
     images: list[Any]
+    by_arrival: bool
     source: str
 
     def raw_pictures(self, pictures: list[tuple[int, int]]) -> RawPictures:
         """Return raw pictures by their (stamp, arrival)."""
         return RawPictures(self.reader, self.images, [a for _, a in pictures],
-                           [s for s, _ in pictures], self.source)
+                           [s for s, _ in pictures], self.by_arrival, self.source)
 
 
 @contextmanager
@@ -90,7 +94,10 @@ def open_bag(path: Path, translation: Translation) -> Iterator[OpenBag]:
         with Reader(path) as reader:
             custom = dict(getattr(reader.storage.metadata, 'custom', None) or {})
             chosen = _choose(reader, translation, source)
-            yield OpenBag(reader, custom, _read(reader, chosen, source), chosen['image'], source)
+            by_arrival = translation.stamp_source == 'arrival'
+            streams = _read(reader, chosen, by_arrival)
+            _refuse_standing_stamps(streams, chosen['image'][0].topic, source)
+            yield OpenBag(reader, custom, streams, chosen['image'], by_arrival, source)
     except (ReaderError, OSError) as error:
         raise EpisodeError(source, 'bag', f'cannot be read: {error}; a recording that was cut off '
                            'can be mended with `ros2 bag reindex` or `mcap recover`') from error
@@ -140,7 +147,19 @@ def _named(reader: Reader, topic: str, source: str, *kinds: str) -> list[Any]:
     return found
 
 
-def _read(reader: Reader, chosen: dict[str, list[Any]], source: str) -> list[Streams]:
+def _refuse_standing_stamps(streams: list[Streams], topic: str, source: str) -> None:
+    """Raise EpisodeError where all pictures of the bag carry one and the same stamp."""
+    stamps = {stamp for one in streams for stamp, _ in one.pictures}
+    count = sum(len(one.pictures) + one.repeated for one in streams)
+    if count > 1 and len(stamps) == 1:
+        what = ('no header stamp (it is 0)' if stamps == {0} else
+                f'the same header stamp, {stamps.pop()} ns')
+        raise EpisodeError(source, topic, f'all {count} pictures carry {what}: take the time of '
+                           'arrival, as the nodes do with stamp_source: arrival '
+                           '(--stamp-source arrival)')
+
+
+def _read(reader: Reader, chosen: dict[str, list[Any]], by_arrival: bool) -> list[Streams]:
     kind_of = {connection.id: kind for kind, some in chosen.items() for connection in some}
     streams = [Streams()]
     newest = -1
@@ -148,8 +167,9 @@ def _read(reader: Reader, chosen: dict[str, list[Any]], source: str) -> list[Str
         message: Any = TYPES.deserialize_cdr(raw, connection.msgtype)
         kind, now = kind_of[connection.id], streams[-1]
         if kind == 'image':
-            stamp = stamp_of(message)
+            stamp = arrival if by_arrival else stamp_of(message)
             if stamp == newest:
+                now.repeated += 1
                 continue
             if stamp < newest:  # a restarted simulator, a looped video
                 text = now.instructions[-1:]

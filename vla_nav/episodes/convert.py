@@ -16,7 +16,7 @@ from vla_nav.episodes.readers import open_episode
 from vla_nav.episodes.schema import Episode, EpisodeError
 from vla_nav.episodes.store import SUFFIXES, EpisodeRef, find_episodes, write_episode
 from vla_nav.observations.translation import Translation
-from vla_nav.spaces import DIFFERENTIAL_2D, OMNI_3D
+from vla_nav.spaces import AXES, DIFFERENTIAL_2D, OMNI_3D
 
 _LOG = logging.getLogger(__name__)
 FORMATS = ('hdf5', 'lerobot', 'lerobot-video')
@@ -117,15 +117,17 @@ def _bags(path: Path) -> list[Path]:
 
 
 def _from_bags(path: Path, options: Options) -> Iterator[tuple[str, Episode]]:
+    from vla_nav.episodes.bag_commands import TwistReader
     from vla_nav.episodes.from_bag import episodes_from_bag, kept_translation, recorded
-    robot = options.embodiment.name if options.embodiment else ''
+    TwistReader.of(AXES, options.embodiment, path)  # a profile that fits no bag is told once
     bags = [path] if path.is_file() else _bags(path)
     for bag in bags:
         try:
             kept = kept_translation(bag, recorded(bag)).model_dump()
             translation = Translation.model_validate({**kept, **options.translation})
             for number, episode in enumerate(episodes_from_bag(
-                    bag, translation, options.instruction, robot, say=options.say)):
+                    bag, translation, options.instruction, options.embodiment,
+                    say=options.say)):
                 yield f'{bag.stem}_{number:02d}', episode
         except EpisodeError as error:
             if len(bags) == 1:

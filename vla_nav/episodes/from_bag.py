@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from vla_nav.embodiments import Embodiment
+from vla_nav.episodes.bag_commands import STILL, TwistReader
 from vla_nav.episodes.bag_streams import OpenBag, Streams, custom_data, open_bag
 from vla_nav.episodes.schema import Episode, EpisodeError, JpegPictures, Pictures
 from vla_nav.observations.align import nearest_previous
 from vla_nav.observations.translation import Translation
-from vla_nav.spaces import AXES
 
 _LOG = logging.getLogger(__name__)
 METADATA_KEY = 'vla_nav'  # as vla_nav.recording.take keeps it
-_STILL = 1e-3
 # Standing before the first command teaches to stand; a second of it at the end teaches to stop.
 _KEEP_AFTER_NS = 1_000_000_000
 _SHORTEST = 2
@@ -39,24 +39,36 @@ class _Run:
 
 
 def episodes_from_bag(path: Path, translation: Translation | None = None, instruction: str = '',
-                      embodiment: str = '', trim: bool = True,
+                      embodiment: Embodiment | None = None, trim: bool = True,
                       say: Callable[[str], None] = _LOG.info) -> Iterator[Episode]:
     """Yield a bag's episodes; each is to be used before the next is asked for.
 
     ``translation``, ``instruction`` and ``embodiment`` win over what the recorder kept in the
-    bag. An episode ends where the instruction changes, the pictures pause or time goes back.
-    A picture without a command within the tolerance is left out, and said so. ``trim`` cuts the
-    standing still before the first command, and all but a second of it after the last. How the
-    recorder was told that it ended is said of the last run alone.
+    bag. The profile ``embodiment`` says what the commands are, and which axes the robot has;
+    without one they are SI velocities, whatever robot the recorder named. An episode ends where
+    the instruction changes, the pictures pause or time goes back. A picture without a command
+    within the tolerance is left out, and said so. ``trim`` cuts the standing still before the
+    first command, and all but a second of it after the last. How the recorder was told that it
+    ended is said of the last run alone.
     """
     kept = recorded(path)
     translation = translation or kept_translation(path, kept)
     success = kept_success(path, kept)
-    default, robot = kept.get('instruction', ''), embodiment or kept.get('embodiment') or 'omni'
+    default = kept.get('instruction', '')
+    robot = embodiment.name if embodiment else kept.get('embodiment') or 'omni'
+    reader = TwistReader.of(translation.action_names, embodiment, path)
+    translation = translation.model_copy(update={'action_names': reader.names})
     found = False
     with open_bag(path, translation) as bag:
+        repeated = sum(streams.repeated for streams in bag.streams)
+        if repeated:
+            total = repeated + sum(len(streams.pictures) for streams in bag.streams)
+            say(f'{bag.source}: {repeated} of {total} pictures carry the stamp of the one before '
+                'and are left out; where the camera sets none, take the time of arrival: '
+                '--stamp-source arrival')
         runs = [run for streams in bag.streams
-                for run in _runs(bag, streams, translation, default, instruction, trim, say)]
+                for run in _runs(bag, streams, translation, reader, default, instruction, trim,
+                                 say)]
         for run in runs:
             if len(run.rows) < _SHORTEST:
                 continue
@@ -70,7 +82,8 @@ def episodes_from_bag(path: Path, translation: Translation | None = None, instru
     if not found:
         raise EpisodeError(path, 'pictures', 'none has a command that moves the robot within '
                            f'{translation.command_tolerance} s: was the robot driven, and do the '
-                           'camera and the commands use the same clock?')
+                           'camera and the commands use the same clock? For a camera whose clock '
+                           'is off: --stamp-source arrival')
 
 
 def recorded(path: Path) -> dict[str, Any]:
@@ -109,7 +122,7 @@ def kept_success(path: Path, kept: dict[str, Any]) -> bool | None:
                        'true, false or null')
 
 
-def _commands(streams: Streams, translation: Translation, source: str,
+def _commands(streams: Streams, translation: Translation, reader: TwistReader, source: str,
               say: Callable[[str], None]) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Return the rows of the pictures with a command, and these commands [N, A]."""
     stamps = np.asarray([stamp for stamp, _ in streams.pictures], np.int64)
@@ -120,9 +133,8 @@ def _commands(streams: Streams, translation: Translation, source: str,
     if len(rows) < len(stamps):
         say(f'{source}: {len(stamps) - len(rows)} of {len(stamps)} pictures have no command '
             f'within {translation.command_tolerance} s and are left out')
-    columns = [AXES.index(name) for name in translation.action_names]
     velocities = np.asarray([v for _, v in streams.commands], np.float32).reshape(-1, 3)
-    return rows, velocities[chosen[rows]][:, columns]
+    return rows, reader.read(velocities[chosen[rows]])
 
 
 def _texts(streams: Streams, rows: NDArray[np.int64], default: str, given: str) -> list[str]:
@@ -134,10 +146,10 @@ def _texts(streams: Streams, rows: NDArray[np.int64], default: str, given: str) 
     return [streams.instructions[i][1] if i >= 0 else default for i in index.tolist()]
 
 
-def _runs(bag: OpenBag, streams: Streams, translation: Translation, default: str, given: str,
-          trim: bool, say: Callable[[str], None]) -> Iterator[_Run]:
+def _runs(bag: OpenBag, streams: Streams, translation: Translation, reader: TwistReader,
+          default: str, given: str, trim: bool, say: Callable[[str], None]) -> Iterator[_Run]:
     """Yield what makes one episode each; runs in which the robot stood still are empty."""
-    rows, actions = _commands(streams, translation, bag.source, say)
+    rows, actions = _commands(streams, translation, reader, bag.source, say)
     texts = _texts(streams, rows, default, given)
     stamps = np.asarray([streams.pictures[row][0] for row in rows], np.int64)
     paused = np.diff(stamps) > round(translation.longest_gap * 1e9)
@@ -145,7 +157,7 @@ def _runs(bag: OpenBag, streams: Streams, translation: Translation, default: str
     for part in np.split(np.arange(len(rows)), np.flatnonzero(paused | other) + 1):
         text = texts[part[0]] if len(part) else ''
         if trim:
-            moving = part[np.abs(actions[part]).max(axis=1) > _STILL]
+            moving = part[np.abs(actions[part]).max(axis=1) > STILL]
             part = part[:0] if not len(moving) else part[
                 (part >= moving[0]) & (stamps[part] <= stamps[moving[-1]] + _KEEP_AFTER_NS)]
         yield _Run(streams, rows[part], actions[part], text)

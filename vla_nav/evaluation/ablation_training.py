@@ -51,11 +51,11 @@ def _batch(config: FamilyConfig) -> Batch:
     rng, c = np.random.default_rng(0), config
     windows = (c.train.batch, c.window)
     picture = (c.backbone.height, c.backbone.width, 3)
-    rows = (*windows, c.action.chunk)
+    rows = (*windows, c.action.chunk, c.action.space.size)
     return Batch(
         torch.from_numpy(rng.integers(0, 256, (*windows, *picture), np.uint8)),
         torch.arange(c.train.batch),
-        torch.from_numpy(rng.uniform(-1, 1, (*rows, c.action.space.size)).astype(np.float32)),
+        torch.from_numpy(rng.uniform(-1, 1, rows).astype(np.float32)),
         torch.ones(rows, dtype=torch.bool), torch.zeros(windows))
 
 

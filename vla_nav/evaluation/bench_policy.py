@@ -6,10 +6,12 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import Frame, Policy, PolicyError
 from vla_nav.control.diagnostics import percentiles_ms
 from vla_nav.evaluation import machine
+from vla_nav.evaluation.bench_head import Head, open_head
 from vla_nav.evaluation.bench_start import ready
 from vla_nav.observations.decode import decode_compressed
 from vla_nav.observations.preprocess import to_policy_image
@@ -28,6 +31,7 @@ from vla_nav.runtimes.bundle import BundleConfig, EnsembleBundle, FamilyBundle, 
 _CAMERA = (720, 1280)
 _QUALITY = 90
 _STAGES = ('decode', 'network', 'total')
+_PARTS = ('encode', 'head')  # of the network, where they can be told apart
 _TURN = 10
 
 
@@ -59,28 +63,24 @@ def measure(chosen: Sequence[Subject], steps: int, warm_up: int, threads: int,
     the meantime, all of them meet it.
 
     Outputs arrive in the processor's memory before a step counts as done, so that a GPU is
-    waited for. Raises PolicyError where nothing can be loaded.
+    waited for. After its turn, the head of a network runs as often alone; ``encode`` is what is
+    left of the network's time. Where a graph does not tell its head, both are None. Raises
+    PolicyError where nothing can be loaded.
     """
-    jpegs = pictures()
-    policies, problems = _load(chosen, threads)
-    times: dict[Subject, dict[str, list[int]]] = {
-        subject: {stage: [] for stage in _STAGES} for subject in policies}
-    order = list(policies)
-    for first in range(0, warm_up + steps, _TURN):
-        turn = range(first, min(first + _TURN, warm_up + steps))
-        for subject in order:
-            for step in turn:
-                stages = _step(policies[subject], jpegs[step % len(jpegs)], step)
-                if step >= warm_up:
-                    for stage, value in zip(_STAGES, stages):
-                        times[subject][stage].append(value)
-        order.append(order.pop(0))
-        note(turn.stop, warm_up + steps)
+    with tempfile.TemporaryDirectory() as work:
+        # The heads first: exporting one sets PyTorch's threads, which a policy sets again.
+        heads = {subject: open_head(Path(find_bundle(subject.bundle)), subject.runtime, threads,
+                                    Path(work) / str(number))
+                 for number, subject in enumerate(chosen)}
+        policies, problems = _load(chosen, threads)
+        jpegs = pictures()
+        times = _times(policies, heads, jpegs, steps, warm_up, note)
     rates = machine.measured_rates(threads)
     rows = {subject.label: {
         'bundle': subject.bundle, 'runtime': subject.runtime,
         'provider': policy.spec.provider, 'fallback': policy.spec.fallback,
-        **{f'{stage}_ms': percentiles_ms(times[subject][stage]) for stage in _STAGES},
+        **{f'{stage}_ms': percentiles_ms(found) or None
+           for stage, found in times[subject].items()},
         **machine.floor_ms(rates, *_work(subject.bundle)),
         'steps_per_s_all_cores': _throughput(subject, steps),
         **_fresh_process(subject, threads)} for subject, policy in policies.items()}
@@ -124,6 +124,32 @@ def _load(chosen: Sequence[Subject],
     if not policies:
         raise PolicyError('; '.join(problems.values()) or 'nothing to measure')
     return policies, problems
+
+
+def _times(policies: Mapping[Subject, Policy], heads: Mapping[Subject, Head | None],
+           jpegs: Sequence[bytes], steps: int, warm_up: int, note: Callable[[int, int], None],
+           ) -> dict[Subject, dict[str, list[int]]]:
+    """Return the nanoseconds of each stage and part of each step; the warm-up is left out."""
+    times: dict[Subject, dict[str, list[int]]] = {
+        subject: {stage: [] for stage in _STAGES + _PARTS} for subject in policies}
+    order = list(policies)
+    for first in range(0, warm_up + steps, _TURN):
+        turn = range(first, min(first + _TURN, warm_up + steps))
+        for subject in order:
+            found, head = times[subject], heads[subject]
+            counted = [step >= warm_up for step in turn]
+            stages = [_step(policies[subject], jpegs[step % len(jpegs)], step) for step in turn]
+            for values in compress(stages, counted):
+                for stage, value in zip(_STAGES, values):
+                    found[stage].append(value)
+            if head is not None:
+                alone = [head.run_ns() for _ in turn]
+                for (_, network, _), value in compress(zip(stages, alone), counted):
+                    found['encode'].append(network - value)
+                    found['head'].append(value)
+        order.append(order.pop(0))
+        note(turn.stop, warm_up + steps)
+    return times
 
 
 def _step(policy: Policy, jpeg: bytes, number: int) -> tuple[int, int, int]:

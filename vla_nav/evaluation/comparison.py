@@ -56,17 +56,22 @@ def write_comparison(path: Path, summaries: Mapping[str, Mapping[str, Any]],
         rows=[_row(name, summary) for name, summary in summaries.items()],
         axes=[[name, axis, *_figures(found)] for name, summary in summaries.items()
               for axis, found in summary['predictors']['policy'].items() if axis != 'joint'],
-        groups={kind: _lines(summaries, f'{kind}s') for kind in ('scenario', 'language')},
+        groups={kind: _lines(summaries, f'{kind}s')
+                for kind in ('scenario', 'language', 'wording')},
         chunks=inline(_chunk_plot(summaries)),
         curves=inline(learning_curves(curves) if curves else None)), 'utf-8')
 
 
 def _lines(summaries: Mapping[str, Mapping[str, Any]], kind: str) -> list[list[str]]:
-    """Return a row a group of episodes; all policies have seen the same episodes."""
-    groups = next(iter(summaries.values()))[kind]
-    return [[name or '(none)', str(found['episodes']),
-             *(_value(summary[kind][name]['policy']) for summary in summaries.values()),
-             *(_value(found[clock]) for clock in _CLOCKS)] for name, found in groups.items()]
+    """Return a row a group of episodes; a wording may be refused by some policies only."""
+    groups = dict(sorted({name: found for summary in summaries.values()
+                          for name, found in summary[kind].items()}.items()))
+    return [[name or '(none)', ' / '.join(dict.fromkeys(
+        str(summary[kind].get(name, {'episodes': 0})['episodes'])
+        for summary in summaries.values())),
+        *(_value(summary[kind][name]['policy']) if name in summary[kind] else '–'
+          for summary in summaries.values()),
+        *(_value(found[clock]) for clock in _CLOCKS)] for name, found in groups.items()]
 
 
 def _row(name: str, summary: Mapping[str, Any]) -> dict[str, Any]:

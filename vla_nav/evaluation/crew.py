@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import (
@@ -18,6 +17,7 @@ from types import TracebackType
 from typing import Any, Protocol, TypeVar
 
 from vla_nav.contracts import PolicyError
+from vla_nav.orphans import end_with_parent
 
 ATTEMPTS = 3
 # Enough that no worker waits for its next piece, few enough to have in hand when one dies.
@@ -139,14 +139,6 @@ def _submitted(crew: Crew, work: Callable[..., Result], job: tuple[Any, ...]) ->
 
 
 def _start() -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     for name, value in PINNED.items():
         os.environ.setdefault(name, value)
-
-
-def _end_with_parent() -> None:
-    # A killed parent leaves its workers waiting for the next episode for ever.
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

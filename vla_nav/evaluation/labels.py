@@ -1,4 +1,7 @@
-"""Predictions against what was driven at the same time: errors along chunks, and intervals."""
+"""Predictions against what was driven at the same time: errors along chunks, and intervals.
+
+A label is NaN along an axis that the robot lacks, and does not count.
+"""
 
 from __future__ import annotations
 
@@ -13,24 +16,30 @@ from vla_nav.evaluation.bootstrap import mean_error, paired_difference
 
 
 class ChunkErrors:
-    """Mean absolute errors of each row of chunks, against the label of the row's time."""
+    """Mean absolute errors of each row of chunks, against the label of the row's time.
+
+    Only sums are kept: a recording of hours has more errors than pictures.
+    """
 
     def __init__(self, rows: int) -> None:
         """Begin with none of ``rows`` rows."""
-        self._errors: list[list[NDArray[Any]]] = [[] for _ in range(rows)]
+        self._sums: NDArray[np.float64] = np.zeros(rows)
+        self._counts: NDArray[np.int64] = np.zeros(rows, np.int64)
 
     def add(self, chunks: NDArray[Any], wanted: NDArray[np.float32], stamps: NDArray[np.int64],
             step_ns: int) -> None:
         """Add chunks [T, K, A] of the pictures with the labels ``wanted`` [T, A]."""
         gap = float(np.median(np.diff(stamps))) if len(stamps) > 1 else 0.0
-        for row, errors in enumerate(self._errors):
+        for row in range(len(self._sums)):
             due, there = nearest(stamps, stamps + row * step_ns, 0.55 * max(gap, step_ns))
-            if there.any():
-                errors.append(np.abs(chunks[there, row] - wanted[due[there]]))
+            labels = wanted[due[there]]
+            found = np.abs(chunks[there, row] - labels)[~np.isnan(labels)]
+            self._sums[row] += found.sum(dtype=np.float64)
+            self._counts[row] += found.size
 
     def means(self) -> list[float]:
         """Return the mean of each row that had a label."""
-        return [float(np.concatenate(errors).mean()) for errors in self._errors if errors]
+        return [float(total / count) for total, count in zip(self._sums, self._counts) if count]
 
 
 def intervals(predicted: Mapping[str, Sequence[NDArray[Any]]],
@@ -40,8 +49,8 @@ def intervals(predicted: Mapping[str, Sequence[NDArray[Any]]],
 
     ``groups`` are ways to sort the episodes, each with the group of every episode.
     """
-    counts = np.array([label.size for label in labels])
-    sums = {name: np.array([np.abs(got - label).sum() for got, label in zip(rows, labels)])
+    counts = np.array([np.isfinite(label).sum() for label in labels])
+    sums = {name: np.array([np.nansum(np.abs(got - label)) for got, label in zip(rows, labels)])
             for name, rows in predicted.items()}
 
     def errors(those: Any = slice(None)) -> dict[str, Any]:

@@ -54,30 +54,39 @@ def rms_jerk(velocities: ArrayLike, step_s: float) -> NDArray[np.float64]:
 
 def error_table(
     predicted: ArrayLike, expected: ArrayLike, names: Sequence[str],
-    tolerance: float = 0.05, dead_band: float = 0.05,
+    tolerance: float = 0.05, dead_band: float = 0.05, known: NDArray[np.bool_] | None = None,
 ) -> dict[str, dict[str, float | None]]:
     """Compare velocities [N, A] in SI units, per axis and over all axes ('joint').
 
     ``within`` is the share of samples off by at most ``tolerance`` (joint: on every axis), and
     ``sign`` the share of the right sign among samples that are expected to move more than
     ``dead_band`` (None where none does). Joint MAE and RMSE are means over the axes' entries.
+    Entries that are not ``known`` [N, A], of axes that a robot lacks, do not count; all figures
+    of an axis without any are None.
     """
     got, want = np.asarray(predicted, np.float64), np.asarray(expected, np.float64)
     if got.shape != want.shape or got.ndim != 2 or got.shape[1] != len(names):
         raise ValueError(f'expected two arrays [N, {len(names)}], got {got.shape}, {want.shape}')
     if not len(got):
         raise ValueError('no samples to compare')
+    known = np.ones(want.shape, np.bool_) if known is None else known
+    got, want = np.where(known, got, 0.0), np.where(known, want, 0.0)
     error = np.abs(got - want)
     moving = np.abs(want) > dead_band
     right = np.sign(got) == np.sign(want)
     columns: list[tuple[str, slice]] = [(name, slice(i, i + 1)) for i, name in enumerate(names)]
     table: dict[str, dict[str, float | None]] = {}
     for name, axis in [*columns, ('joint', slice(None))]:
-        counted = right[:, axis][moving[:, axis]]
+        there = known[:, axis]
+        if not there.any():
+            table[name] = dict.fromkeys(('mae', 'rmse', 'within', 'sign'))
+            continue
+        counted, errors = right[:, axis][moving[:, axis]], error[:, axis][there]
+        near = error[:, axis] <= tolerance
         table[name] = {
-            'mae': float(error[:, axis].mean()),
-            'rmse': float(np.sqrt((error[:, axis] ** 2).mean())),
-            'within': float((error[:, axis] <= tolerance).all(axis=1).mean()),
+            'mae': float(errors.mean()),
+            'rmse': float(np.sqrt((errors ** 2).mean())),
+            'within': float(near[there.any(axis=1)].all(axis=1).mean()),
             'sign': float(counted.mean()) if counted.size else None,
         }
     return table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from vla_nav.evaluation.bench_monitor import LEAST_RATE, MOST_GROWTH_MB
 from vla_nav.evaluation.detector_readers import (
     bound,
     collisions,
@@ -12,12 +13,14 @@ from vla_nav.evaluation.detector_readers import (
 )
 from vla_nav.evaluation.readers import (
     apart,
+    bag_ratio,
     ensemble_minus_best,
     error_lost,
     faster_than_eager,
     figure,
     heavy_members,
     latency_p99,
+    looked_at,
     lost,
     lost_at_most,
     megabytes,
@@ -26,6 +29,7 @@ from vla_nav.evaluation.readers import (
     relative_at,
     share,
     step_ms,
+    student_lost,
     success,
     with_distractor,
     worst_stop,
@@ -75,6 +79,8 @@ MEASUREMENTS = (
     Measurement('replay', 'bench replay', {'minutes': '10'}, smoke={'minutes': '0.2'}),
     Measurement('replay_detector', 'bench replay', {'detector': DETECTOR, 'minutes': '10'},
                 smoke={'minutes': '0.2'}),
+    Measurement('monitor', 'bench monitor', {'minutes': '30'},
+                smoke={'minutes': '0.1', 'without-seconds': '5'}),
     Measurement('crew', 'bench crew', {'episodes': '4'}, smoke={'episodes': '1', 'rounds': '1'}),
     Measurement('detector', 'bench detector', {'against-ultralytics': DETECTOR}, of='detector',
                 smoke={'steps': '10'}),
@@ -82,12 +88,43 @@ MEASUREMENTS = (
     Measurement('with_detector', 'evaluate closed-loop', {'detector': DETECTOR}, 1000),
     Measurement('detectors', f'detector compare --models {DETECTOR} runs/detectors/* --data '
                 'data/objects', kept='detectors.json'),
+    Measurement('student', 'evaluate paired runs/student_drives runs/teacher_drives',
+                kept='student.json'),
+    Measurement('forward', 'policies forward kosmos2_clip_hybrid --steps 20 > docs/forward.json',
+                kept='forward.json'),
+    Measurement('features', 'bench features clip_lstm --data runs/own_robot/episodes/test '
+                '--random > docs/features.json', kept='features.json'),
     Measurement('study', 'train study --work runs/study --frames runs/train/data',
                 kept='study.json'),
+    Measurement('tub_bag', 'evaluate bag', {'bag': 'data/tub_bag', 'write': 'none'},
+                baseline='models/tub'),
     Measurement('tub', 'evaluate tub --tub donkeycar_tub.tar.gz --seed 0', kept='tub.json'),
 )
 
 _CONSTANTS = ('constant mean', 'constant median')
+# Notes tell how a figure came about; what would change with the next measurement is in the docs.
+_OWN_START = (
+    'This student began from the weights of models/compact, which succeed more often than its '
+    'teacher: that the bound is met does not show that skill was transferred '
+    '(docs/deployment.md).')
+_BASELINE = (
+    'What is above 2 is noise of the run of one process, which the other is divided by: two cores '
+    'cannot give more.')
+_BUDGETS = (
+    'Frames and steps are not those of models/compact, which had several times as many steps '
+    '(docs/training.md).')
+_SECOND_FIT = (
+    'Of a second fit, by least squares. The first, by absolute errors, missed the bound of two '
+    'heavy members; after that the method was changed, and reported on the same test drives '
+    'again. No weight was fitted on them (docs/training.md).')
+_SEEN_FRAMES = (
+    'All that is tuned is tuned inside the training frames of a fold; the form of the policy was '
+    'chosen with an eye on this tub (docs/tub.md).')
+_TUB_BAG = (
+    'The weights of models/tub have been trained on these frames: this shows that real camera '
+    'frames go all the way from a bag to guarded commands, and nothing about other tracks. The '
+    'bag is made by `vla-nav data from-tub donkeycar_tub.tar.gz --out data/tub_bag --rate 20` '
+    '(docs/own-robot.md).')
 _DRIVING = (
     Row('success, seen layouts', ('seen',), success('seen'), 0.95, 0.99),
     Row('success, held-out layouts', ('layouts',), success('layouts'), 0.88, 0.97),
@@ -155,6 +192,10 @@ _RUNTIMES = (
         error_lost('int8_offline', 'offline'), 0.03, at_most=True),
     Row('int8: success lost, same scenes, upper 95 % bound', ('int8_drives', 'drives'),
         lost_at_most('int8_drives', 'drives'), 0.02, at_most=True),
+    Row('the teacher of a student: success', ('student',),
+        figure('student', 'second_rate', n='episodes'), 0.90),
+    Row('student against its teacher: success lost, same scenes, upper 95 % bound', ('student',),
+        student_lost, 0.02, 0.0, at_most=True, note=_OWN_START),
     Row('success with a model that takes 400 ms, relative to none', ('delay',),
         relative_at(400), 0.90, 0.97),
 )
@@ -167,7 +208,13 @@ _SCALE = (
     Row('the same recording with the detector: times real time', ('replay_detector',),
         figure('replay_detector', 'times_real_time', n='pictures'), 4.0),
     Row('two processes against one on the standard suite, times', ('crew',),
-        figure('crew', 'speedup', '2', n='episodes'), 1.8),
+        figure('crew', 'speedup', '2', n='episodes'), 1.8, note=_BASELINE),
+    Row('a monitor open for 30 minutes: growth of its memory in the last quarter, MB',
+        ('monitor',), figure('monitor', 'growth_mb'), MOST_GROWTH_MB, at_most=True),
+    Row("… rate of the guard's commands, of that without it", ('monitor',),
+        figure('monitor', 'rate_kept', 'cmd_vel'), LEAST_RATE),
+    Row("… rate of the policy's", ('monitor',),
+        figure('monitor', 'rate_kept', 'cmd_vel_policy'), LEAST_RATE),
 )
 _DETECTOR = (
     Row('mAP50 on unseen pictures, as shipped', ('detectors',), detector_map50, 0.88, 0.95),
@@ -191,27 +238,38 @@ _DETECTOR = (
         at_most=True),
 )
 _FAMILY = (
+    Row('kosmos2_clip_hybrid at full size, random weights in bfloat16: peak memory of a forward '
+        'on the processor, GiB', ('forward',), figure('forward', 'peak_memory_gib', n='steps'),
+        14.0, at_most=True),
+    Row('clip_lstm at full size: an epoch over kept features against one without, times as fast',
+        ('features',), figure('features', 'speed_up', n='pictures'), 20.0),
     Row('small forms: MAE over that of the constant mean, worst of three', ('study',),
-        members(lambda one: one['of_constant_mean'], max), 0.5, at_most=True),
+        members(lambda one: one['of_constant_mean'], max), 0.5, at_most=True, note=_BUDGETS),
     Row('small forms below step-index, image-blind, text-blind: of these nine',
-        ('study',), members(lambda one: sum(one['below'].values()), sum), 9.0),
+        ('study',), members(lambda one: sum(one['below'].values()), sum), 9.0,
+        note=_BUDGETS),
     Row('small forms: success over 200 episodes, swapped texts included, best of three',
-        ('study',), members(lambda one: one['success'], max), 0.80),
-    Row('ensemble: members with a weight of at least 0.2', ('study',), heavy_members, 2.0),
+        ('study',), members(lambda one: one['success'], max), 0.80, note=_BUDGETS),
+    Row('ensemble: members with a weight of at least 0.2', ('study',), heavy_members, 2.0,
+        note=_SECOND_FIT),
     Row("ensemble: MAE minus its best member's, test drives", ('study',), ensemble_minus_best,
-        0.0, at_most=True),
+        0.0, at_most=True, note=_SECOND_FIT),
     Row('donkeycar tub: folds below ridge regression on gradient histograms', ('tub',),
-        figure('tub', 'summary', 'below', 'ridge'), 4.0),
+        figure('tub', 'summary', 'below', 'ridge'), 4.0, note=_SEEN_FRAMES),
     Row('donkeycar tub: folds below the constants', ('tub',),
-        figure('tub', 'summary', 'below_constants'), 5.0),
+        figure('tub', 'summary', 'below_constants'), 5.0, note=_SEEN_FRAMES),
     Row('donkeycar tub: folds whose chunk is better than holding the last action from the '
         'eighth step on', ('tub',), figure('tub', 'summary', 'chunk_below_hold_from_the_eighth'),
-        5.0),
+        5.0, note=_SEEN_FRAMES),
+    Row('donkeycar tub as a bag: pictures evaluated, or the same as the one before, of all',
+        ('tub_bag',), looked_at('tub_bag'), 1.0, note=_TUB_BAG),
+    Row('… MAE over the best constant', ('tub_bag',), bag_ratio('tub_bag', _CONSTANTS), 1.0, 0.5,
+        at_most=True, note=_TUB_BAG),
 )
 SECTIONS = (
     Section('Driving', _DRIVING),
     Section('Runtimes, small files, slow models', _RUNTIMES),
-    Section('Scale', _SCALE),
+    Section('Scale, monitoring', _SCALE),
     Section('Detector', _DETECTOR),
     Section('Other members, other data', _FAMILY),
 )

@@ -75,6 +75,9 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
     policy also each row of its chunk with the label of its time ('chunk_mae'), beside holding
     the action before the picture ('hold_mae'). The pictures and the way are the expert's: no
     error here leads to another picture, as it does in closed loop. Intervals resample episodes.
+    An axis is of the robots that have it; raises EpisodeError where none has. Texts that the
+    policy refuses, that it reads into other words, and that it takes as they are stand apart
+    ('wordings').
     """
     policy = load_bundle(bundle)
     spec = policy.spec
@@ -85,6 +88,7 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
     labels: list[NDArray[np.float32]] = []
     scenarios: list[str] = []
     languages: list[str] = []
+    wordings: list[str] = []
     chunk, hold = ChunkErrors(spec.chunk), ChunkErrors(spec.chunk)
     for episode in episodes:
         wanted, stamps = _label(episode, spec.action_space.names), _stamps(episode)
@@ -93,9 +97,11 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
         scenarios.append(episode.scenario)
         languages.append(language_of(episode.instruction))
         for name, driver in drivers.items():
-            chunks = _chunks(driver, episode, stamps)
+            read = _told(driver, episode.instruction)
+            chunks = _chunks(driver, episode, stamps, read is not None)
             predicted[name].append(chunks[:, 0])
             if name == 'policy':
+                wordings.append(_wording(episode.instruction, read))
                 chunk.add(chunks, wanted, stamps, spec.step_ns)
                 hold.add(np.repeat(before[:, None], spec.chunk, 1), wanted, stamps, spec.step_ns)
         steps = np.rint((stamps - stamps[0]) / spec.step_ns).astype(np.int64)
@@ -109,22 +115,49 @@ def measure(bundle: str, episodes: Iterable[Episode], statistics: DriveStatistic
     if not labels:
         raise ValueError('no episodes to compare')
     expected = np.concatenate(labels)
+    known = ~np.isnan(expected)
+    driven = np.any(known, axis=0).tolist()
+    missing = [name for name, there in zip(spec.action_space.names, driven) if not there]
+    if missing:
+        raise EpisodeError(scenarios[0] or 'episode', 'action_names', f'lacks {missing}, which '
+                           'the policy drives, and so do all others: add recordings of a robot '
+                           'that has it, or take a policy without')
     return {
         'episodes': len(labels), 'samples': len(expected),
         'predictors': {name: error_table(np.concatenate(predicted[name]), expected,
-                                         spec.action_space.names) for name in PREDICTORS},
+                                         spec.action_space.names, known=known)
+                       for name in PREDICTORS},
         'chunk_mae': chunk.means(), 'hold_mae': hold.means(),
-        **intervals(predicted, labels, {'scenarios': scenarios, 'languages': languages}),
+        **intervals(predicted, labels, {'scenarios': scenarios, 'languages': languages,
+                                        'wordings': wordings}),
     }
 
 
+def _told(policy: Policy, text: str) -> str | None:
+    """Give the policy an instruction; return how it was read, None where it is refused."""
+    try:
+        return policy.set_instruction(text)
+    except NotUnderstood:
+        return None
+
+
+def _wording(text: str, read: str | None) -> str:
+    """Return what became of an instruction: 'refused', 'canonical', or 'put in other words'."""
+    if read is None:
+        return 'refused'
+    same = text.casefold().strip(' .') == read.casefold().strip(' .')
+    return 'canonical' if same else 'put in other words'
+
+
 def _label(episode: Episode, axes: tuple[str, ...]) -> NDArray[np.float32]:
-    """Return the labels [T, A] in the policy's order of axes."""
-    missing = [name for name in axes if name not in episode.action_names]
-    if missing:
-        raise EpisodeError(episode.scenario or 'episode', 'action_names',
-                           f'lacks {missing}, which the policy drives')
-    return episode.actions[:, [episode.action_names.index(name) for name in axes]]
+    """Return the labels [T, A] in the policy's order of axes, NaN where the robot lacks one."""
+    names = episode.action_names
+    if not {*names} & {*axes}:
+        raise EpisodeError(episode.scenario or 'episode', 'action_names', f'are {list(names)}, '
+                           f'the policy drives {list(axes)}: there is nothing to compare')
+    labels = [episode.actions[:, names.index(name)] if name in names
+              else np.full(len(episode), np.nan, np.float32) for name in axes]
+    return np.stack(labels, axis=1)
 
 
 def _stamps(episode: Episode) -> NDArray[np.int64]:
@@ -132,12 +165,11 @@ def _stamps(episode: Episode) -> NDArray[np.int64]:
         STEP_NS * np.arange(1, len(episode) + 1))
 
 
-def _chunks(policy: Policy, episode: Episode, stamps: NDArray[np.int64]) -> NDArray[np.float32]:
+def _chunks(policy: Policy, episode: Episode, stamps: NDArray[np.int64], told: bool
+            ) -> NDArray[np.float32]:
     """Return the policy's velocities [T, K, A] for the pictures; zeros for an unread text."""
     spec = policy.spec
-    try:
-        policy.set_instruction(episode.instruction)
-    except NotUnderstood:
+    if not told:
         return np.zeros((len(episode), spec.chunk, spec.action_space.size), np.float32)
     policy.reset()
     return np.stack([policy.act(Frame(episode.images[i], int(stamp))).velocities

@@ -60,6 +60,24 @@ def offline_ratio(against: Sequence[str]) -> Callable[[Taken], Figure]:
     return read
 
 
+def bag_ratio(key: str, against: Sequence[str]) -> Callable[[Taken], Figure]:
+    """Return what reads the same ratio of the evaluation of a bag."""
+    def read(taken: Taken) -> Figure:
+        errors = taken[key]['errors']
+        best = min(errors['mae'][name]['value'] for name in against)
+        return Figure(errors['mae']['policy']['value'] / best, errors['samples'])
+    return read
+
+
+def looked_at(key: str) -> Callable[[Taken], Figure]:
+    """Return what reads the share of a bag's pictures that were evaluated, or no news."""
+    def read(taken: Taken) -> Figure:
+        counts = taken[key]['pictures']
+        fine = counts['evaluated'] + counts.get('unchanged', 0)
+        return Figure(fine / counts['pictures'], counts['pictures'])
+    return read
+
+
 def latency_p99(taken: Taken) -> Figure:
     """Return the 99th percentile from picture to ``cmd_vel``, in ms."""
     summary = taken['latency']
@@ -117,6 +135,13 @@ def lost_at_most(worse: str, better: str) -> Callable[[Taken], Figure]:
         assert found.high is not None
         return Figure(found.high, found.n, found.low, found.high)
     return read
+
+
+def student_lost(taken: Taken) -> Figure:
+    """Return the upper bound of what a student (first) loses against its teacher (second)."""
+    found = taken['student']
+    low, high = (-end for end in reversed(found['ci95']))
+    return Figure(high, found['episodes'], low, high)
 
 
 def error_lost(worse: str, better: str) -> Callable[[Taken], Figure]:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vla_nav.contracts import ActionChunk, Frame, Policy, PolicyError
+from vla_nav.control.follower import ChunkFollower
 from vla_nav.control.guard import Guard, GuardSettings
 from vla_nav.control.limits import Velocity
-from vla_nav.control.pace import allowed_age_s
+from vla_nav.control.pace import allowed_age_s, blind_speed
 from vla_nav.control.task import Task, TaskSettings, TaskState, instruct
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.world import World
@@ -98,9 +99,13 @@ class Robot:
         self._policy = policy
         self._space = spec.action_space
         # A simulator without noise gives identical pictures at standstill: none count as frozen.
-        self._task = Task.of(spec, TaskSettings.model_validate({'frozen_after': 0.0}))
-        self._guard = Guard(GuardSettings.model_validate({
-            'max_observation_age': allowed_age_s(spec.max_observation_age_s, delay_ns * 1e-9)}))
+        limits = GuardSettings.model_validate({
+            'max_observation_age': allowed_age_s(spec.max_observation_age_s, delay_ns * 1e-9)})
+        self._guard = Guard(limits)
+        self._follower = ChunkFollower(self._space, blind_speed(
+            limits.blind_distance, limits.max_observation_age)) if delay_ns else None
+        self._task = Task.of(spec, TaskSettings.model_validate({'frozen_after': 0.0}),
+                             self._follower)
         self._delay_ns = delay_ns
         self._thought: tuple[int, ActionChunk] | None = None  # when it is done, and what it is
         # The guard of a running graph has been deciding before the first picture.
@@ -131,7 +136,10 @@ class Robot:
         command = self._task.command(now_ns, now_ns)
         velocity = Velocity(*self._space.to_twist(command.velocity))
         self._guard.take_policy(velocity, command.stamp_ns, now_ns, now_ns)
-        return self._guard.decide(now_ns).velocity
+        sent = self._guard.decide(now_ns).velocity
+        if self._follower:
+            self._follower.drove(sent, now_ns)
+        return sent
 
     def _think(self, frame: Frame | None, now_ns: int) -> ActionChunk | None:
         """Return the chunk that has been thought out by now, and begin with the next one."""

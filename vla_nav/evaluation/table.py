@@ -79,7 +79,8 @@ Taken = Mapping[str, Mapping[str, Any]]  # measurement key -> its summary
 class Row:
     """A line of the table: ``must`` is a bound on the value, from above where ``at_most``.
 
-    ``sources`` are the keys of the measurements that ``figure`` reads.
+    ``sources`` are the keys of the measurements that ``figure`` reads. ``note`` is what must be
+    known to judge the value; it stands below the table.
     """
 
     title: str
@@ -88,6 +89,7 @@ class Row:
     must: float
     aim: float | None = None
     at_most: bool = False
+    note: str = ''
 
     def met(self, figure: Figure) -> bool:
         """Tell whether the value is within the bound."""

@@ -52,7 +52,7 @@ class Listening:
         """Listen to ``graph``."""
         self._graph = graph
         self.heard: list[Arrays] = []
-        self.source, self.provider = graph.source, graph.provider
+        self.source, self.runtime, self.provider = graph.source, graph.runtime, graph.provider
         self.fallback, self.metadata = graph.fallback, graph.metadata
         self.inputs: Shapes = graph.inputs
         self.outputs: Shapes = graph.outputs

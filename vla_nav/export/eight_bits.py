@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ _MIN_HALVED = 512
 _BLOCK = 32  # weights that share a scale, where only weights are quantised
 
 
-def quantise(path: Path, calibration: Sequence[Arrays], weights_only: bool) -> None:
-    """Replace the fp32 file by an eight-bit one.
+def quantised(path: Path, calibration: Sequence[Arrays], weights_only: bool) -> Any:
+    """Return the model of an fp32 file, of any size, in eight bits.
 
     Static, by activations over ``calibration``: what the graph is fed; or ``weights_only``, for
     pretrained backbones, whose activations have outliers that eight bits do not hold (Dettmers
@@ -30,27 +31,36 @@ def quantise(path: Path, calibration: Sequence[Arrays], weights_only: bool) -> N
     if weights_only:
         # It tells of every node that it leaves alone.
         logging.getLogger(matmul_nbits_quantizer.__name__).setLevel(logging.WARNING)
+        model = onnx.load(path)
         quantizer = matmul_nbits_quantizer.MatMulNBitsQuantizer(
-            onnx.load(path), bits=8, block_size=_BLOCK, is_symmetric=True)
+            model, bits=8, block_size=_BLOCK, is_symmetric=True,
+            nodes_to_exclude=_constant(model.graph))
         quantizer.process()
         model = quantizer.model.model
     else:
-        prepared = path.with_suffix('.prepared.onnx')
-        try:
+        with TemporaryDirectory(prefix='.prepared-', dir=path.parent) as folder:
+            prepared, beside = Path(folder) / 'prepared.onnx', _has_weights_beside(path)
             # Folds what is constant, so that weights are seen to be weights.
-            shape_inference.quant_pre_process(str(path), str(prepared), skip_symbolic_shape=True)
-            model = _static(prepared, path, calibration)
-        finally:
-            prepared.unlink(missing_ok=True)
-    _halve(model.graph)
-    onnx.save_model(model, path)
+            shape_inference.quant_pre_process(
+                str(path), str(prepared), skip_symbolic_shape=True, save_as_external_data=beside,
+                all_tensors_to_one_file=True)
+            model = _static(prepared, calibration, beside)
+    halve(model.graph)
+    return model
 
 
-def static(source: Any, path: Path, inputs: Iterable[Arrays], **which: list[str]) -> None:
+def _has_weights_beside(path: Path) -> bool:
+    """Return whether a graph was too large for one file."""
+    return any(tensor.external_data
+               for tensor in onnx.load(path, load_external_data=False).graph.initializer)
+
+
+def static(source: Any, path: Path, inputs: Iterable[Arrays], beside: bool = False,
+           **which: list[str]) -> None:
     """Write ``source``, a file's name or a model, with eight-bit operators.
 
     Their ranges are taken over ``inputs``; ``which`` is ``nodes_to_quantize`` or
-    ``nodes_to_exclude``.
+    ``nodes_to_exclude``. ``beside``: weights are written to a file of their own.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -71,18 +81,21 @@ def static(source: Any, path: Path, inputs: Iterable[Arrays], **which: list[str]
         activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
         # Seven bits a weight: processors without VNNI add two products in 16 bits, and what is
         # proved equal here must not saturate there.
-        reduce_range=True, **which)
+        reduce_range=True, use_external_data_format=beside, **which)
 
 
-def _static(source: Path, path: Path, calibration: Sequence[Arrays]) -> Any:
+def _static(source: Path, calibration: Sequence[Arrays], beside: bool) -> Any:
+    path = source.with_name('static.onnx')
     graph = onnx.load(source).graph
     heavy = _heavy(graph)
     ends = _ends(graph, heavy)
-    static(str(source), path, calibration,
+    static(str(source), path, calibration, beside,
            nodes_to_quantize=[name for name in heavy if name not in ends])
     model = onnx.load(path)
-    for node in [node for node in model.graph.node if node.name in ends]:
-        _narrow(model.graph, heavy[node.name], node)
+    # Once each: the track policy sees a picture and its mirror image through the same weights.
+    shared = {heavy[node.name]: node for node in model.graph.node if node.name in ends}
+    for name, node in shared.items():
+        _narrow(model.graph, name, node)
     return model
 
 
@@ -119,6 +132,20 @@ def _ends(graph: Any, heavy: Collection[str]) -> set[str]:
     return ends
 
 
+def _constant(graph: Any) -> list[str]:
+    """Return the nodes that no input reaches, such as a query that has been learned.
+
+    Runtimes compute them once, at the start; OpenVINO cannot where their weights have eight bits.
+    """
+    reached, constant = {tensor.name for tensor in graph.input}, []
+    for node in graph.node:
+        if reached.isdisjoint(node.input):
+            constant.append(node.name)
+        else:
+            reached.update(node.output)
+    return constant
+
+
 def _narrow(graph: Any, name: str, node: Any) -> None:
     """Store the weight ``name`` of ``node`` in eight bits, widened where it is loaded."""
     tensor = next(one for one in graph.initializer if one.name == name)
@@ -136,7 +163,7 @@ def _narrow(graph: Any, name: str, node: Any) -> None:
         'DequantizeLinear', [f'{name}_eight', f'{name}_scale'], [name], axis=axis))
 
 
-def _halve(graph: Any) -> None:
+def halve(graph: Any) -> None:
     """Store what is left in fp32 and large in half precision, widened where it is loaded."""
     for tensor in list(graph.initializer):
         values = numpy_helper.to_array(tensor)

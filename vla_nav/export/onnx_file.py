@@ -2,54 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import onnx
 import torch
 from torch import nn
 
-from vla_nav.export.eight_bits import quantise
+from vla_nav.export.cells import as_products
+from vla_nav.export.eight_bits import halve, quantised
 from vla_nav.policies.family_steps import TextStep
 from vla_nav.policies.torch_graph import tracing
 from vla_nav.policies.traceable import Traceable
-from vla_nav.runtimes.bundle import BundleConfig
+from vla_nav.runtimes.bundle import BundleConfig, Precision
 from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, describe
 from vla_nav.training.graph import OPSET
 
 # Protocol buffers end at 2 GiB; what is larger keeps its weights beside the graph.
 ONE_FILE_BYTES = 2_000_000_000
+# Its memory adds up what computing in half precision loses, to more than the bound allows; its
+# weights, which its bundle keeps so too, lose nothing.
+_STORED_HALVED = 'compact'
 
 
 def save_onnx(network: Traceable, config: BundleConfig, path: Path,
               calibration: Sequence[Arrays]) -> None:
     """Write the graph in the precision that ``config`` asks for, with its metadata."""
     assert config.export is not None
+    precision = config.export.precision
     # A head without a memory, say, has inputs that it does not read; they stay.
-    _export(network.module, tuple(network.inputs.values()), path, list(network.inputs),
-            list(OUTPUTS))
-    if config.export.precision == 'int8':
-        quantise(path, calibration, weights_only=network.text is not None)
-    model = _taken(path)
-    if config.export.precision == 'fp16':
-        from onnxruntime.transformers.float16 import convert_float_to_float16
-        model = convert_float_to_float16(model, keep_io_types=True)
+    call = (network.module, tuple(network.inputs.values()), list(network.inputs), list(OUTPUTS))
+    if precision == 'int8':
+        with as_products(network.module), _exported(path, *call) as raw:
+            model = quantised(raw, calibration, weights_only=network.text is not None)
+    else:
+        with _exported(path, *call) as raw:
+            if precision == 'fp16' and config.architecture == _STORED_HALVED:
+                model = onnx.load(raw)
+                halve(model.graph)
+            elif precision == 'fp16':
+                from onnxruntime.transformers.float16 import convert_float_to_float16
+                # By its path: the shapes of a model above 2 GiB can be inferred only from files.
+                model = convert_float_to_float16(str(raw), keep_io_types=True)
+            else:
+                model = onnx.load(raw)
     _save(model, path, {METADATA: describe(config)})
 
 
-def save_text(text: TextStep, path: Path) -> None:
-    """Write the graph that reads instructions."""
+def save_text(text: TextStep, path: Path, precision: Precision) -> None:
+    """Write the graph that reads instructions.
+
+    It runs on the processor, once for each instruction, so that fp16 and int8 are how its weights
+    are stored; it computes in fp32. bf16, which is a way to compute, leaves it as it is.
+    """
     ids = text.tokens(next(iter(text.ids)))
-    _export(text, ids, path, list(next(iter(text.ids.values()))), text.outputs)
-    _save(_taken(path), path, {})
+    with _exported(path, text, ids, list(next(iter(text.ids.values()))), text.outputs) as raw:
+        if precision == 'int8':
+            model = quantised(raw, [], weights_only=True)
+        else:
+            model = onnx.load(raw)
+            if precision == 'fp16':
+                halve(model.graph)
+    _save(model, path, {})
 
 
-def _export(module: nn.Module, example: tuple[Any, ...], path: Path, inputs: list[str],
-            outputs: list[str]) -> None:
-    with tracing():
-        torch.onnx.export(module, example, str(path), opset_version=OPSET, dynamo=False,
-                          input_names=inputs, output_names=outputs)
+@contextmanager
+def _exported(path: Path, module: nn.Module, example: tuple[Any, ...], inputs: list[str],
+              outputs: list[str]) -> Iterator[Path]:
+    """Export to a folder beside ``path`` that ends with the block.
+
+    Above 2 GiB the exporter writes a file for each weight, none of which belongs to the bundle.
+    """
+    with TemporaryDirectory(prefix='.exported-', dir=path.parent) as folder:
+        raw = Path(folder) / path.name
+        with tracing():
+            torch.onnx.export(module, example, str(raw), opset_version=OPSET, dynamo=False,
+                              input_names=inputs, output_names=outputs)
+        yield raw
 
 
 def _save(model: Any, path: Path, metadata: dict[str, str]) -> None:
@@ -65,14 +97,3 @@ def _save(model: Any, path: Path, metadata: dict[str, str]) -> None:
 def data_of(path: Path) -> Path:
     """Return where a graph that is too large for one file keeps its weights."""
     return path.with_name(f'{path.name}.data')
-
-
-def _taken(path: Path) -> Any:
-    """Return the model, and remove what the exporter wrote beside it: above 2 GiB, each weight."""
-    beside = {entry.value
-              for tensor in onnx.load(path, load_external_data=False).graph.initializer
-              for entry in tensor.external_data if entry.key == 'location'}
-    model = onnx.load(path)
-    for name in beside:
-        (path.parent / name).unlink()
-    return model

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import numpy as np
 from vla_nav.contracts import PolicyError
 from vla_nav.export import gate
 from vla_nav.export.card import write_card
+from vla_nav.export.cells import as_products
 from vla_nav.export.drives import (
     Listening,
     calibration_drives,
@@ -109,7 +111,10 @@ def _build(network: Traceable, work: Path, order: Order) -> BundleConfig:
         source_sha256=network.weights.sha256)})
     weights: Path | None = None
     if order.target == 'torchscript':
-        save_script(network, config, graph)
+        # PyTorch's own cells hide their weights from what stores them narrower, and its processor
+        # has none in bfloat16.
+        with nullcontext() if order.precision == 'fp32' else as_products(network.module):
+            save_script(network, config, graph)
     else:
         onnx_file = work / _GRAPHS['onnx']
         fed = _fed(network, order) if order.precision == 'int8' and network.text is None else []
@@ -125,8 +130,10 @@ def _build(network: Traceable, work: Path, order: Order) -> BundleConfig:
     if reader is not None:
         files['instruction'] = Path(shutil.copy(network.directory / reader.name, work))
     if network.text is not None and order.part == 'full':
-        files |= {'text': work / 'text.onnx', 'tokens': work / 'tokens.json'}
-        save_text(network.text, work / 'text.onnx')
+        text = work / 'text.onnx'
+        save_text(network.text, text, order.precision)
+        files |= {'text': text, 'tokens': work / 'tokens.json',
+                  'text_weights': data_of(text) if data_of(text).exists() else None}
         (work / 'tokens.json').write_text(json.dumps(network.text.ids) + '\n', 'utf-8')
     config = config.model_copy(update={'files': BundleFiles.model_validate(
         {key: BundleFile.of(path) for key, path in files.items() if path is not None})})

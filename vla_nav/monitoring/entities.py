@@ -6,7 +6,7 @@ space hangs below ``odom``: ``odom/base`` is the robot, ``odom/base/camera`` wha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -14,7 +14,7 @@ import numpy as np
 import rerun as rr
 
 from vla_nav.control.diagnostics import OnChange
-from vla_nav.monitoring.boxes import boxes_of
+from vla_nav.monitoring.boxes import Box, boxes_in, boxes_of
 from vla_nav.monitoring.camera_view import camera_mount, is_calibrated, path_points
 from vla_nav.monitoring.trail import Trail
 from vla_nav.observations.clouds import points_of
@@ -47,7 +47,8 @@ class Entities:
             'camera/image_raw': self._picture, 'camera/image_raw/compressed': self._picture,
             'camera/camera_info': self._camera, 'robot_description': self._description,
             'odom': self._odometry, 'policy/action_chunk': self._chunk,
-            'detections': self._detections, 'obstacles': self._obstacles,
+            'detector/boxes': self._boxes, 'detections': self._detections,
+            'obstacles': self._obstacles,
             '/diagnostics': self._diagnostics,
             **{topic: self._command(name) for topic, name in COMMANDS.items()},
             **{topic: self._state(name) for topic, name in STATES.items()},
@@ -56,7 +57,7 @@ class Entities:
     def of(self, topic: str, message: Any, now_ns: int) -> Iterator[Entity]:
         """Yield path and archetype for a message that came at ``now_ns`` of the stamps' clock.
 
-        Raises ValueError where a picture or a robot_description cannot be read.
+        Raises ValueError where a picture, boxes or a robot_description cannot be read.
         """
         return self._makers[topic](message, now_ns)
 
@@ -91,10 +92,10 @@ class Entities:
         yield from ()
 
     def _detections(self, message: Any, now_ns: int) -> Iterator[Entity]:
-        boxes = boxes_of(message)
-        yield f'{CAMERA}/boxes', rr.Boxes2D(
-            array=np.array([box[:4] for box in boxes], np.float32).reshape(-1, 4),
-            array_format=rr.Box2DFormat.XYXY, labels=[box.label for box in boxes])
+        yield _drawn(boxes_of(message))
+
+    def _boxes(self, message: Any, now_ns: int) -> Iterator[Entity]:
+        yield _drawn(boxes_in(message.data))
 
     def _obstacles(self, message: Any, now_ns: int) -> Iterator[Entity]:
         points = points_of(message)
@@ -156,6 +157,12 @@ class Entities:
             if node == 'policy' and self._reading != figures.get('understood_as', ''):
                 self._reading = figures.get('understood_as', '')
                 yield self._task()
+
+
+def _drawn(boxes: Sequence[Box]) -> Entity:
+    return f'{CAMERA}/boxes', rr.Boxes2D(
+        array=np.array([box[:4] for box in boxes], np.float32).reshape(-1, 4),
+        array_format=rr.Box2DFormat.XYXY, labels=[box.label for box in boxes])
 
 
 def _figures(node: str, figures: Mapping[str, str]) -> Iterator[Entity]:

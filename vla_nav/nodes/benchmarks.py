@@ -257,10 +257,11 @@ class _Failing:
             self._same_ns = at
 
 
-def policy_commands(policy: str, work: Path, transport: str, guard: Mapping[str, str]
-                    ) -> dict[str, list[str]]:
+def policy_commands(policy: str, work: Path, transport: str, guard: Mapping[str, str],
+                    model_delay: str = '') -> dict[str, list[str]]:
     """Return the command lines of guard and policy, as the bring-up has them."""
-    arguments = {'policy': policy, 'instruction': INSTRUCTION, 'image_transport': transport}
+    arguments = {'policy': policy, 'instruction': INSTRUCTION, 'image_transport': transport,
+                 'model_delay': model_delay}
     if guard:
         lines = [f'    {key}: {value}' for key, value in guard.items()]
         arguments['params_file'] = str(work / 'guard.yaml')

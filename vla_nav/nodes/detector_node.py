@@ -23,7 +23,7 @@ from vla_nav.detection.ground import Ground
 from vla_nav.detection.looking import ODOMETRY_NS, LookingSettings
 from vla_nav.detection.lookout import Lookout, Sighting, decode_for
 from vla_nav.detection.onnx_detector import load_detector
-from vla_nav.monitoring.boxes import Box
+from vla_nav.monitoring.boxes import boxes_text, labelled
 from vla_nav.monitoring.camera_view import camera_mount
 from vla_nav.monitoring.overlay import overlay
 from vla_nav.nodes.newest import Detection2DArray, Newest
@@ -92,6 +92,7 @@ class DetectorNode(LifecycleNode):
         self._decoding, self._inference, self._whole = Latency(), Latency(), Latency()
         self._detections = (self.create_publisher(Detection2DArray, 'detections', SENSOR)
                             if Detection2DArray else None)
+        self._boxes = self.create_publisher(String, '~/boxes', SENSOR)
         self._obstacles = self.create_publisher(PointCloud2, 'obstacles', SENSOR)
         self._annotated = self.create_publisher(Image, '~/image_annotated', SENSOR)
         self._markers = self.create_publisher(MarkerArray, '~/markers', COMMAND)
@@ -242,11 +243,10 @@ class DetectorNode(LifecycleNode):
         classes = self._lookout.spec.classes
         if self._detections is not None:
             self._detections.publish(detections_message(found, classes, seen.message.header))
+        if self._boxes.get_subscription_count():
+            self._boxes.publish(String(data=boxes_text(found, classes, seen.stamp_ns)))
         if self._annotated.get_subscription_count():
-            shown = found.boxes * np.float32(picture.shape[1] / size[1])
-            boxes = [Box(left, top, right, bottom, f'{classes[number]} {score:.2f}')
-                     for (left, top, right, bottom), number, score in zip(
-                         shown.tolist(), found.classes.tolist(), found.scores.tolist())]
+            boxes = labelled(found, classes, picture.shape[1] / size[1])
             self._annotated.publish(raw_image(overlay(picture, (), boxes, ''), stamp,
                                               seen.message.header.frame_id))
 

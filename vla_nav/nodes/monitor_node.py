@@ -112,6 +112,7 @@ def _streams(settings: MonitorParameters) -> dict[str, Any]:
         'camera/camera_info': CameraInfo,
         **({'camera/image_raw/compressed': CompressedImage} if compressed
            else {'camera/image_raw': Image}),
+        'detector/boxes': String,
         **({'detections': Detection2DArray} if Detection2DArray else {}),
         'obstacles': PointCloud2, 'odom': Odometry, 'policy/action_chunk': PathMessage,
         'cmd_vel_policy': TwistStamped,

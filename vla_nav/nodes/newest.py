@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.serialization import deserialize_message
+from std_msgs.msg import String
 
+from vla_nav.monitoring.boxes import Box, boxes_in, boxes_of
 from vla_nav.nodes.running import SENSOR, steady_ns
 
 try:  # Not on PyPI; a robot with ROS and a detector has it.
@@ -55,3 +58,25 @@ class Newest:
 
     def _receive(self, raw: bytes) -> None:
         self._raw, self._arrived_ns = raw, steady_ns()
+
+
+class NewestBoxes:
+    """What a detector sees: this package's as text, another's as ``vision_msgs``, if installed."""
+
+    def __init__(self, node: Node) -> None:
+        """Subscribe to what there may be."""
+        self._sources: list[tuple[Newest, Callable[[Any], list[Box]]]] = [
+            (Newest(node, String, 'detector/boxes'), lambda message: boxes_in(message.data))]
+        if Detection2DArray:
+            self._sources.append((Newest(node, Detection2DArray, 'detections'), boxes_of))
+
+    def within(self, limit_ns: int) -> list[Box]:
+        """Return the newest boxes; none where the newest message came longer ago.
+
+        Raises ValueError where the text is none of a detector's.
+        """
+        for newest, read in self._sources:
+            silence_ns = newest.silence_ns()
+            if silence_ns is not None and silence_ns <= limit_ns:
+                return read(newest.last())
+        return []

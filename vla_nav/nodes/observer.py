@@ -1,4 +1,4 @@
-"""Watches a graph from outside: keeps the newest of everything, and records it."""
+"""Watches a graph from outside: keeps the newest of everything, records it, passes on words."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, PointCloud2
 from std_msgs.msg import String
 
-from vla_nav.monitoring.boxes import boxes_of
+from vla_nav.monitoring.boxes import boxes_in, boxes_of
 from vla_nav.nodes.newest import Detection2DArray
 from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR, now_ns
 from vla_nav.observations.clouds import points_of
@@ -56,6 +56,7 @@ class Observer:
         self._node = Node('run_observer', namespace=namespace)
         for topic in _topics(image_topic, cmd_vel_topic, stamped_cmd_vel):
             self._watch(topic)
+        self._instruction = self._node.create_publisher(String, 'instruction', 10)
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(self._node)
         self._thread = threading.Thread(target=self._spin, name='observer', daemon=True)
@@ -67,6 +68,15 @@ class Observer:
         self._thread.join()
         self._node.destroy_node()
         rclpy.shutdown()
+
+    def say(self, text: str) -> bool:
+        """Publish an instruction, as ``vla-nav say`` does; False where nobody listens."""
+        own = self._node.get_name()
+        listeners = self._node.get_subscriptions_info_by_topic(self._instruction.topic_name)
+        if all(listener.node_name == own for listener in listeners):
+            return False
+        self._instruction.publish(String(data=text))
+        return True
 
     def _spin(self) -> None:
         try:
@@ -104,6 +114,7 @@ def _topics(image_topic: str, cmd_vel_topic: str, stamped: bool) -> tuple[_Topic
         _Topic('policy/active_instruction', String, LATCHED, _take_instruction),
         _Topic('policy/action_chunk', Path, COMMAND),
         _Topic('obstacles', PointCloud2, SENSOR, _take_obstacles),
+        _Topic('detector/boxes', String, SENSOR, _take_boxes),
         # A type that bags do not know by themselves.
         *((_Topic('detections', Detection2DArray, SENSOR, _take_detections, recorded=False),)
           if Detection2DArray else ()),
@@ -148,6 +159,13 @@ def _take_obstacles(state: RunState, message: PointCloud2) -> None:
     except ValueError:  # not the detector's; the guard says what is wrong
         return
     state.obstacles = [(x, y) for x, y in points[np.isfinite(points).all(axis=1)].tolist()]
+
+
+def _take_boxes(state: RunState, message: String) -> None:
+    try:
+        state.boxes = boxes_in(message.data)
+    except ValueError:  # not the detector's
+        return
 
 
 def _take_detections(state: RunState, message: Any) -> None:

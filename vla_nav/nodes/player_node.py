@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from geometry_msgs.msg import TwistStamped
 from nav_msgs.msg import Odometry
 from pydantic import BaseModel, ConfigDict, Field
 from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.serialization import deserialize_message
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
@@ -18,7 +20,7 @@ from std_msgs.msg import String
 
 from vla_nav.bringup.dds import use_profile
 from vla_nav.control.task import TaskState
-from vla_nav.episodes.bag_reader import Recorded, open_recording
+from vla_nav.episodes.bag_reader import Recorded, Topic, open_recording
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.nodes.parameters import Parameters
 from vla_nav.nodes.reporting import ERROR, OK, WARN, Report, Reporter
@@ -31,9 +33,17 @@ from vla_nav.nodes.running import (
     steady_ns,
     steady_timer,
 )
-from vla_nav.replay.topics import COMPRESSED, roles_of
+from vla_nav.replay.topics import COMPRESSED, played_roles, transforms
+
+try:  # Not on PyPI; a robot with ROS has it.
+    from tf2_msgs.msg import TFMessage
+except ImportError:
+    TFMessage = None
 
 _READ_ONLY: Any = {'read_only': True}
+# As tf2 listens. Each broadcaster of fixed transforms has sent its own, so all of them are kept.
+_TRANSFORMS = QoSProfile(depth=100)
+_FIXED = QoSProfile(depth=100, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 _TICK_S = 0.005
 _IDLE = TaskState.IDLE.value
 # A policy that has not answered by then has stopped for good, and is waited for no more.
@@ -49,6 +59,8 @@ class PlayerParameters(BaseModel):
 
     bag: str = Field('', description='ROS 2 bag: its directory, or one .mcap or .db3 file.',
                      json_schema_extra=_READ_ONLY)
+    image_topic: str = Field('', description='Camera topic in the bag; empty for the only one, or '
+                             'the one of the usual name.', json_schema_extra=_READ_ONLY)
     rate: float = Field(1.0, gt=0.0, le=100.0, description='Pace, as a multiple of the recorded '
                         'one.', json_schema_extra=_READ_ONLY)
     lockstep: bool = Field(False, description="Wait for the policy's answer to each picture, so "
@@ -58,9 +70,10 @@ class PlayerParameters(BaseModel):
 
 
 class PlayerNode(Node):
-    """Publishes pictures, camera_info, odometry and instructions when their time has come.
+    """Publishes pictures, camera_info, odometry, instructions and what tells the robot's shape.
 
-    The recorded commands are not played: the graph gives its own.
+    Each when its time has come. The recorded commands are not played: the graph gives its own.
+    Transforms are played where tf2_msgs is installed.
     """
 
     def __init__(self) -> None:
@@ -98,7 +111,7 @@ class PlayerNode(Node):
     def _prepare(self) -> None:
         path = Path(self._config.value.bag)
         recording = self._open.enter_context(open_recording(path))
-        roles, _, kept = roles_of(recording, {}, path)
+        roles, kept = played_roles(recording, self._config.value.image_topic, path)
         compressed = roles.picture.kind == COMPRESSED
         self._pictures = self.create_publisher(
             CompressedImage if compressed else Image,
@@ -106,11 +119,20 @@ class PlayerNode(Node):
         self._picture_type = CompressedImage if compressed else Image
         self._info = self.create_publisher(CameraInfo, 'camera/camera_info', SENSOR)
         self._instruction = self.create_publisher(String, 'instruction', 10)
-        self._odometry = self.create_publisher(Odometry, 'odom', 10)
-        self._roles = roles
-        wanted = [roles.picture, roles.info, roles.odometry, *(
-            [roles.instruction] if self._config.value.instructions else [])]
-        self._messages = recording.messages([one for one in wanted if one is not None])
+        odometry = self.create_publisher(Odometry, 'odom', 10)
+        description = self.create_publisher(String, 'robot_description', LATCHED)
+        self._info_recorded = roles.info is not None
+        moving, fixed = transforms(recording.topics)
+        plays: list[tuple[Topic | None, Callable[[bytes], None]]] = [
+            (roles.picture, self._show), (roles.info, self._info.publish),
+            (roles.odometry, odometry.publish), (roles.description, description.publish)]
+        if self._config.value.instructions:
+            plays.append((roles.instruction, self._repeat))
+        if TFMessage is not None:
+            plays += [(moving, self.create_publisher(TFMessage, '/tf', _TRANSFORMS).publish),
+                      (fixed, self.create_publisher(TFMessage, '/tf_static', _FIXED).publish)]
+        self._play = {topic: play for topic, play in plays if topic is not None}
+        self._messages = recording.messages([*self._play])
         self._default = (str(kept.get('instruction', ''))
                          if self._config.value.instructions and not roles.instruction else '')
         self._pending = next(self._messages, None)
@@ -165,21 +187,13 @@ class PlayerNode(Node):
     # -- messages ------------------------------------------------------------------------
 
     def _publish(self, recorded: Recorded) -> None:
-        topic, arrival, raw = recorded
-        self._tell(arrival)
-        self._ended_ns = arrival
-        if topic == self._roles.picture:
-            self._show(raw)
-        elif topic == self._roles.info:
-            self._info.publish(raw)
-        elif topic == self._roles.instruction:
-            self._say(deserialize_message(raw, String).data)
-        else:
-            self._odometry.publish(raw)
+        self._tell(recorded.arrival_ns)
+        self._ended_ns = recorded.arrival_ns
+        self._play[recorded.topic](recorded.raw)
 
     def _show(self, raw: bytes) -> None:
         message = deserialize_message(raw, self._picture_type)
-        if self._roles.info is None:
+        if not self._info_recorded:
             info = CameraInfo(header=message.header, height=getattr(message, 'height', 0),
                               width=getattr(message, 'width', 0))
             self._info.publish(info)
@@ -190,6 +204,9 @@ class PlayerNode(Node):
         # A picture that is no news gets no answer.
         if self._config.value.lockstep and changed and self._answering:
             self._ask(self._shown_ns)
+
+    def _repeat(self, raw: bytes) -> None:
+        self._say(deserialize_message(raw, String).data)
 
     def _say(self, text: str) -> None:
         self._instruction.publish(String(data=text))

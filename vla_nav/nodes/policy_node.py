@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from geometry_msgs.msg import TwistStamped
+from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Path as PathMessage
 from pydantic import Field
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
@@ -16,6 +16,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from vla_nav.contracts import ActionChunk, Frame, PolicyError, PolicySpec
 from vla_nav.control.diagnostics import OnChange, Rate
+from vla_nav.control.follower import ChunkFollower
+from vla_nav.control.limits import Velocity
 from vla_nav.control.pace import too_slow
 from vla_nav.control.task import Task, TaskSettings, TaskState
 from vla_nav.nodes.chunk_path import chunk_path
@@ -25,6 +27,7 @@ from vla_nav.nodes.reporting import ERROR, OK, WARN, Report, Reporter
 from vla_nav.nodes.running import (
     COMMAND,
     LATCHED,
+    SENSOR,
     bring_up,
     now_ns,
     run,
@@ -34,8 +37,8 @@ from vla_nav.nodes.running import (
 )
 from vla_nav.nodes.seeing import READ_ONLY, SeeingParameters
 from vla_nav.nodes.thinker import Thinker
-from vla_nav.observations.messages import choose_decoder, frame_from_message
-from vla_nav.runtimes import load_policy
+from vla_nav.observations.messages import choose_decoder, frame_from_message, velocity_of
+from vla_nav.runtimes import Runtime, load_policy
 
 # A camera whose clock is further away than this is on another clock.
 _CLOCK_OFFSET_NS = 1_000_000_000
@@ -48,6 +51,9 @@ class PolicyParameters(TaskSettings, SeeingParameters):
 
     bundle: str = Field('', description='Directory of the policy bundle.',
                         json_schema_extra=READ_ONLY)
+    runtime: Runtime = Field('auto', description='What runs the network: onnx, openvino, eager, '
+                             "compile or torchscript; auto is the bundle's own.",
+                             json_schema_extra=READ_ONLY)
     instruction: str = Field('', description='What to do; empty waits for the topic '
                              '"instruction".')
     instruction_file: str = Field('', description='File that keeps the newest instruction over '
@@ -56,6 +62,12 @@ class PolicyParameters(TaskSettings, SeeingParameters):
     model_delay: float = Field(0.0, ge=0.0, le=4.0, description='Seconds that a slow model is '
                                'known to think, as the guard was told; more is reported.',
                                json_schema_extra=READ_ONLY)
+    speed_cap: float = Field(10.0, ge=0.0, le=10.0, description='What the guard allows a slow '
+                             'model, m/s: with a model_delay, chunks are driven along the same '
+                             'way at this speed at most.', json_schema_extra=READ_ONLY)
+    stamped_cmd_vel: bool = Field(False, description='cmd_vel, from which a slow model learns '
+                                  'what was really driven, is TwistStamped instead of Twist.',
+                                  json_schema_extra=READ_ONLY)
     base_frame: str = Field('base_link', description='Frame of the velocities.',
                             json_schema_extra=READ_ONLY)
 
@@ -69,6 +81,7 @@ class PolicyNode(LifecycleNode):
         self._config = Parameters(self, PolicyParameters)
         self._config.on_change(self._apply)
         self._thinker: Thinker | None = None
+        self._follower: ChunkFollower | None = None
         self._pictures: PictureInput | None = None
         self._timer: Any = None
         self._error = ''
@@ -81,10 +94,14 @@ class PolicyNode(LifecycleNode):
         self._state = self.create_publisher(String, '~/task_state', LATCHED)
         self._active = self.create_publisher(String, '~/active_instruction', LATCHED)
         self.create_subscription(String, 'instruction', self._on_instruction, 10)
+        settings = self._config.value
+        if settings.model_delay:
+            self.create_subscription(TwistStamped if settings.stamped_cmd_vel else Twist,
+                                     'cmd_vel', self._on_driven, SENSOR)
         self.create_service(SetBool, '~/enable', self._on_enable)
         self.create_service(Trigger, '~/reset', self._on_reset)
         Reporter(self, self._report)
-        if self._config.value.autostart:
+        if settings.autostart:
             bring_up(self)
 
     # -- lifecycle -----------------------------------------------------------------------
@@ -93,15 +110,18 @@ class PolicyNode(LifecycleNode):
         """Load the policy; where that fails, stay unconfigured and say why."""
         settings = self._config.value
         try:
-            policy = load_policy(settings.bundle, settings.provider, settings.threads)
+            policy = load_policy(settings.bundle, settings.provider, settings.threads,
+                                 settings.runtime)
             self._decoder = choose_decoder(settings.decoder)
         except (PolicyError, ImportError) as error:
             self._error = str(error)
             return TransitionCallbackReturn.FAILURE
         self._error = ''
         self._spec: PolicySpec = policy.spec
-        self._thinker = Thinker(policy, Task.of(self._spec, settings), self._decode,
-                                self._on_thought)
+        self._follower = ChunkFollower(self._spec.action_space, settings.speed_cap,
+                                       settings.blend_decay) if settings.model_delay else None
+        self._thinker = Thinker(policy, Task.of(self._spec, settings, self._follower),
+                                self._decode, self._on_thought)
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -161,6 +181,12 @@ class PolicyNode(LifecycleNode):
             self.get_logger().warning(f'instruction "{message.data}" ignored: not active')
             return
         self._instruct(message.data)
+
+    def _on_driven(self, message: Any) -> None:
+        """Note what the guard made of the commands."""
+        if self._thinker is not None and self._follower is not None:
+            with self._thinker.lock:
+                self._follower.drove(Velocity(*velocity_of(message)), now_ns(self))
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response
                    ) -> SetBool.Response:
@@ -249,7 +275,7 @@ class PolicyNode(LifecycleNode):
     def _end_thinking(self) -> None:
         if self._thinker is not None:
             self._thinker.end()
-            self._thinker = None
+            self._thinker = self._follower = None
 
     # -- memory over a respawn -----------------------------------------------------------
 
@@ -293,7 +319,8 @@ class PolicyNode(LifecycleNode):
         elif state is TaskState.DRIVING and (slow := self._slowness(thinker, steady)):
             level, message, kind = WARN, slow, 'slow'
         return Report(level, message, kind=kind, values={
-            'policy': self._spec.name, 'provider': self._spec.provider,
+            'policy': self._spec.name,
+            'runtime': self._spec.runtime, 'provider': self._spec.provider,
             'provider_fallback': self._spec.fallback,
             'instruction': instruction, 'understood_as': reading,
             'camera_hz': round(self._image_rate.per_second(steady), 1),

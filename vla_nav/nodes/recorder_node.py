@@ -80,6 +80,7 @@ class RecorderNode(Node):
         self.finished = False
         self._keys = Keys() if self._config.value.keyboard else None
         if self._keys:
+            self._keys.take()
             print(HELP)
         self._show('idle')
 

@@ -43,6 +43,7 @@ class TeleopNode(Node):
         steady_timer(self, _PERIOD_S, self._tick)
         self.finished = False
         self._keys = Keys()
+        self._keys.take()
         print(HELP)
 
     def goodbye(self) -> None:

@@ -101,6 +101,10 @@ class TrialGraph:
         """Return the peak resident memory of a process in MB."""
         return memory_mb(process=str(self._processes[name].pid))
 
+    def memory_mb(self, name: str) -> float:
+        """Return the resident memory of a process at this moment in MB."""
+        return memory_mb('VmRSS', str(self._processes[name].pid))
+
     def last_words(self, name: str) -> str:
         """Return the last line of a process's log."""
         lines = (self._logs / f'{name}.log').read_text('utf-8', 'replace').splitlines()

@@ -16,12 +16,11 @@ from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 from vla_nav.bringup.dds import use_profile
-from vla_nav.monitoring.boxes import boxes_of
 from vla_nav.monitoring.camera_view import camera_mount, is_calibrated, path_points, pixels
 from vla_nav.monitoring.overlay import overlay
 from vla_nav.monitoring.trail import Trail
 from vla_nav.monitoring.zones import reach
-from vla_nav.nodes.newest import Detection2DArray, Newest
+from vla_nav.nodes.newest import Newest, NewestBoxes
 from vla_nav.nodes.parameters import Parameters
 from vla_nav.nodes.picture_messages import raw_image
 from vla_nav.nodes.reporting import OK, WARN, Report, Reporter
@@ -69,8 +68,7 @@ class VisualNode(Node):
                                'cmd_vel')
         self._chunk = Newest(self, PathMessage, 'policy/action_chunk')
         self._info = Newest(self, CameraInfo, 'camera/camera_info')
-        self._boxes = (Newest(self, Detection2DArray, 'detections') if Detection2DArray
-                       else None)
+        self._boxes = NewestBoxes(self)
         self._said = {name: Newest(self, String, name, LATCHED) for name in (
             'guard/state', 'policy/task_state', 'policy/active_instruction',
             'robot_description')}
@@ -128,11 +126,10 @@ class VisualNode(Node):
         try:
             image = frame_from_message(message).image
             path = self._path_in_picture(message.header.frame_id)
+            boxes = self._boxes.within(_STALE_NS)
         except ValueError as error:
             self._trouble = str(error)
             return
-        boxes = (boxes_of(self._boxes.last()) if self._boxes and not _is_stale(self._boxes)
-                 else ())
         drawn = overlay(image, path, boxes,
                         f'{self._word("policy/task_state")}  guard: {self._guard()}')
         self._overlay.publish(raw_image(drawn, message.header.stamp, message.header.frame_id))

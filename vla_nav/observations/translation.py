@@ -21,6 +21,8 @@ class Translation(BaseModel):
 
     image_topic: str = Field(default='camera/image_raw', min_length=1)
     image_transport: Literal['auto', 'raw', 'compressed'] = 'auto'
+    # As the nodes' parameter: the camera's header, or the time of arrival where its clock is off.
+    stamp_source: Literal['header', 'arrival'] = 'header'
     command_topic: str = Field(default='cmd_vel', min_length=1)
     odometry_topic: str = Field(default='odom', min_length=1)
     instruction_topic: str = Field(default='instruction', min_length=1)

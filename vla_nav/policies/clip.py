@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vla_nav.policies.backbone import Backbone
 from vla_nav.policies.config import BackboneConfig, ClipConfig
 from vla_nav.policies.fusion import Piece
 from vla_nav.policies.instructions import Instructions
@@ -16,12 +17,13 @@ from vla_nav.policies.pretrained import (
     Weights,
     load_model,
     load_tokenizer,
+    set_mode,
 )
 
 KEY = 'clip'
 
 
-class ClipBackbone(nn.Module):
+class ClipBackbone(Backbone):
     """Gives the picture's and the instruction's embedding, and with a resampler the patches."""
 
     def __init__(self, config: ClipConfig, backbone: BackboneConfig, weights: Weights) -> None:
@@ -35,8 +37,7 @@ class ClipBackbone(nn.Module):
         self.norm = PictureNorm(KEY, config, backbone, vision.image_size, weights)
         self.tokenizer = load_tokenizer(KEY, config.source, weights)
         joint = self.model.config.projection_dim
-        self.pieces: tuple[Piece, ...] = (Piece(f'{KEY}.picture', (joint,)),
-                                          Piece(f'{KEY}.text', (joint,)))
+        self.pieces = (Piece(f'{KEY}.picture', (joint,)), Piece(f'{KEY}.text', (joint,)))
         if backbone.resampler:
             patches = (vision.image_size // vision.patch_size) ** 2
             self.pieces += (Piece(f'{KEY}.patches', (1 + patches, vision.hidden_size)),)
@@ -60,9 +61,11 @@ class ClipBackbone(nn.Module):
         return torch.cat([value.flatten(1).float() for value in values], 1)
 
     def train(self, mode: bool = True) -> ClipBackbone:
-        """Set the mode; training may change the weights behind what is kept."""
+        """Set the mode of what learns; training may change the weights behind what is kept."""
         self._texts.clear()
-        return super().train(mode)
+        super().train(mode)
+        set_mode(self.model, self.tune, mode)
+        return self
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self._texts.clear()

@@ -79,11 +79,23 @@ class SmallConvConfig(_Strict):
 
 
 class ResamplerConfig(_Strict):
-    """How many learned queries read the picture's tokens, in how many layers."""
+    """How many learned queries read the picture's tokens, in how many layers.
+
+    ``width`` is that of the layers; None takes the tokens' own. A smaller one makes an epoch over
+    kept features cheap.
+    """
 
     queries: _Size = 64
     depth: _Size = 2
     heads: _Size = 8
+    width: _Size | None = None
+
+    @model_validator(mode='after')
+    def _heads_share_the_width(self) -> ResamplerConfig:
+        if self.width and self.width % self.heads:
+            raise ValueError(f'resampler.width={self.width} cannot be shared by '
+                             f'{self.heads} heads: give a multiple of heads')
+        return self
 
 
 class BackboneConfig(_Strict):

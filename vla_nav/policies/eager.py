@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from vla_nav.contracts import Frame, PolicyError
+from vla_nav.contracts import ActionChunk, Frame, PolicyError
 from vla_nav.language.intent import FEATURE_SIZE
 from vla_nav.language.reader import Reading
+from vla_nav.observations.preprocess import to_policy_image
 from vla_nav.policies.config import ConfigError, FamilyConfig, validate
 from vla_nav.policies.device import torch_device
 from vla_nav.policies.family import FamilyPolicy
@@ -22,6 +24,9 @@ from vla_nav.policies.instructions import Instructions
 from vla_nav.policies.pretrained import WeightsError
 from vla_nav.runtimes.bundle import CONFIG_NAME, FamilyBundle, read_file
 from vla_nav.runtimes.stepping import Step, SteppingPolicy
+
+# Pictures that are encoded at once where a whole drive is there.
+_AT_ONCE = 64
 
 
 class EagerPolicy(SteppingPolicy):
@@ -33,7 +38,7 @@ class EagerPolicy(SteppingPolicy):
         self._device = torch_device(provider, threads)
         self._policy = load_family(directory, bundle).to(self._device).eval()
         super().__init__(bundle, directory, str(directory / bundle.files.model.name),
-                         self._device, threads)
+                         self._device, threads, runtime='eager')
 
     def _initial_state(self) -> Tensor:
         return self._policy.initial_state(1)
@@ -52,6 +57,23 @@ class EagerPolicy(SteppingPolicy):
                 return Step(chunks[0, 0].float().cpu().numpy(), float(arrived.sigmoid()), after)
         except RuntimeError as error:
             raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
+
+    def over_drive(self, frames: Sequence[Frame]) -> list[ActionChunk]:
+        """Return what :meth:`act` gives over a whole drive, many pictures at once."""
+        self.reset()
+        one, state, found = self._instructed(), self._initial_state(), []
+        for first in range(0, len(frames), _AT_ONCE):
+            some = frames[first:first + _AT_ONCE]
+            pictures = torch.from_numpy(np.stack([to_policy_image(
+                frame.image, self.spec.image_height, self.spec.image_width) for frame in some]))
+            with torch.inference_mode():
+                seen = self._policy.encode(pictures.to(self._device),
+                                           one.select([0] * len(some)))[None]
+                chunks, arrived, state = self._policy.act(seen, state)
+            for frame, chunk, belief in zip(some, chunks[0].float().cpu().numpy(),
+                                            arrived[0].sigmoid().tolist()):
+                found.append(self._chunk(Step(chunk, belief, state), frame.stamp_ns))
+        return found
 
     def _remember(self, frame: Frame, image: NDArray[np.uint8], state: Any, missed: int) -> Any:
         with torch.inference_mode():  # of what was seen last: without its backbones there is time

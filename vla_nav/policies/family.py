@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from collections.abc import Iterable
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from vla_nav.policies.backbone import Backbone
 from vla_nav.policies.config import ConfigError, FamilyConfig, load_preset
 from vla_nav.policies.fusion import Fusion, Piece
 from vla_nav.policies.heads import Predictor, build_head
@@ -22,8 +24,10 @@ __all__ = ['ConfigError', 'FamilyConfig', 'FamilyPolicy', 'Instructions', 'Weigh
 class FamilyPolicy(nn.Module):
     """One member of the family.
 
-    ``encode`` gives one feature a frame, ``act`` decides over a sequence of them. With frozen
-    backbones that hold nothing trainable (:attr:`cacheable`) features need computing only once.
+    ``encode`` gives one feature a frame, ``act`` decides over a sequence of them. What of a
+    feature depends on frozen weights alone needs computing only once: ``encode`` is ``complete``
+    of ``precompute``. With backbones that hold nothing trainable (:attr:`cacheable`) that is all
+    of it.
     """
 
     def __init__(self, config: FamilyConfig, weights: Weights = 'pretrained') -> None:
@@ -35,7 +39,7 @@ class FamilyPolicy(nn.Module):
         self.config = config
         self.backbones = nn.ModuleDict(_backbones(config, weights))
         self.pieces: tuple[Piece, ...] = tuple(
-            piece for part in self.backbones.values() for piece in _pieces(part))
+            piece for part in self._parts() for piece in part.pieces)
         self.fusion = Fusion(self.pieces, config.backbone.resampler, config.fusion)
         self.head = build_head(config.fusion.size, config.head, config.window)
         self.predictor = Predictor(config.head.hidden, config.head.predictor,
@@ -54,7 +58,17 @@ class FamilyPolicy(nn.Module):
     @property
     def cacheable(self) -> bool:
         """Return whether nothing trains in ``encode``, so that its results can be kept."""
-        return not any(p.requires_grad for p in self.backbones.parameters())
+        return all(part.frozen for part in self._parts())
+
+    @property
+    def precomputable(self) -> bool:
+        """Return whether each backbone has something frozen that :meth:`precompute` can give."""
+        return all(part.kept_size is not None for part in self._parts())
+
+    @property
+    def kept_sizes(self) -> list[int]:
+        """Return how many values of what :meth:`precompute` gives are of each backbone."""
+        return [part.kept_size or 0 for part in self._parts()]
 
     def trainable(self) -> list[nn.Parameter]:
         """Return the parameters that learn."""
@@ -62,14 +76,23 @@ class FamilyPolicy(nn.Module):
 
     def encode(self, images: Tensor, instructions: Instructions) -> Tensor:
         """Return features float32 [B, F] of pictures uint8 [B, H, W, 3], one instruction each."""
-        size = (self.config.backbone.height, self.config.backbone.width, 3)
-        if images.dtype != torch.uint8 or images.shape[1:] != size:
-            raise ValueError(f'expected uint8 pictures [B, {size[0]}, {size[1]}, 3], got '
-                             f'{images.dtype} {list(images.shape)}')
-        if len(images) != len(instructions):
-            raise ValueError(f'{len(images)} pictures for {len(instructions)} instructions')
+        self._check(images, instructions)
         return torch.cat([part(images, instructions).float()
-                          for part in self.backbones.values()], 1)
+                          for part in self._parts()], 1)
+
+    def precompute(self, images: Tensor, instructions: Instructions) -> Tensor:
+        """Return what no training of this policy changes, float32 [B, P], of :meth:`encode`.
+
+        Only where it is :attr:`precomputable`.
+        """
+        self._check(images, instructions)
+        return torch.cat([part.precompute(images, instructions).float()
+                          for part in self._parts()], 1)
+
+    def complete(self, kept: Tensor, instructions: Instructions) -> Tensor:
+        """Return the features float32 [B, F] of what :meth:`precompute` gave."""
+        return torch.cat([part.complete(own, instructions).float() for part, own in zip(
+            self._parts(), kept.split(self.kept_sizes, 1))], 1)
 
     def initial_state(self, batch: int) -> Tensor:
         """Return the memory of nothing, float32 [batch, S]."""
@@ -94,10 +117,13 @@ class FamilyPolicy(nn.Module):
         return chunks[:, 0], torch.sigmoid(arrived), state
 
     def train(self, mode: bool = True) -> FamilyPolicy:
-        """Set the mode; what is frozen stays as it runs on the robot."""
+        """Set the mode; what is frozen stays as it runs on the robot.
+
+        Backbones see to it for their parts; one in which nothing learns stays so as a whole.
+        """
         super().train(mode)
-        for part in self.backbones.values():
-            if not any(p.requires_grad for p in part.parameters()):
+        for part in self._parts():
+            if part.frozen:
                 part.eval()
         return self
 
@@ -131,10 +157,21 @@ class FamilyPolicy(nn.Module):
                                'again')
         self.load_state_dict(weights, strict=False)
 
+    def _parts(self) -> Iterable[Backbone]:
+        return cast('Iterable[Backbone]', self.backbones.values())
 
-def _backbones(config: FamilyConfig, weights: Weights) -> dict[str, nn.Module]:
+    def _check(self, images: Tensor, instructions: Instructions) -> None:
+        size = (self.config.backbone.height, self.config.backbone.width, 3)
+        if images.dtype != torch.uint8 or images.shape[1:] != size:
+            raise ValueError(f'expected uint8 pictures [B, {size[0]}, {size[1]}, 3], got '
+                             f'{images.dtype} {list(images.shape)}')
+        if len(images) != len(instructions):
+            raise ValueError(f'{len(images)} pictures for {len(instructions)} instructions')
+
+
+def _backbones(config: FamilyConfig, weights: Weights) -> dict[str, Backbone]:
     b = config.backbone
-    found: dict[str, nn.Module] = {}
+    found: dict[str, Backbone] = {}
     if b.kosmos2:
         from vla_nav.policies.kosmos2 import Kosmos2Backbone
         found['kosmos2'] = Kosmos2Backbone(b.kosmos2, b, weights)
@@ -146,7 +183,3 @@ def _backbones(config: FamilyConfig, weights: Weights) -> dict[str, nn.Module]:
     if b.small_conv:
         found['small_conv'] = SmallConv(b.small_conv, b.height, b.width, bool(b.resampler))
     return found
-
-
-def _pieces(part: Any) -> tuple[Piece, ...]:
-    return part.pieces  # type: ignore[no-any-return]

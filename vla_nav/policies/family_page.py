@@ -44,7 +44,8 @@ cannot be: Kosmos-2 and CLIP have {backbones} together and that LSTM alone has {
 - **Heads** `lstm`, `gru`, `mlp`, `transformer` keep one interface: a flat memory in, a flat memory
   out. `head.window_s` is a time: how many steps that is depends on `action.step_s`.
 - **Tuning**: backbones are frozen; `backbone.kosmos2.tune=lora` adds low-rank weights to queries
-  and values, `full` trains all (with `backbone.dtype=float32`).
+  and values, `full` trains all (with `backbone.dtype=float32`). What is frozen runs in training as
+  it drives, without dropout, beside a query or low-rank weights that learn too.
 - **Bundles** hold what was learned, and of frozen backbones the source and a fingerprint. They run
   through PyTorch (`vla_nav.runtimes.load_policy`); other weights than those of the training are
   refused.

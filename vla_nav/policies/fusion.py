@@ -25,21 +25,24 @@ class Piece:
 
 
 class Resampler(nn.Module):
-    """Learned queries read tokens [B, N, D] into [B, queries, D].
+    """Learned queries read tokens [B, N, D] into [B, queries, W]; W is D where no width is given.
 
     The Perceiver resampler of Flamingo (Alayrac et al. 2022, arXiv:2204.14198): in each layer the
     queries attend to the tokens and to each other.
     """
 
-    def __init__(self, width: int, config: ResamplerConfig) -> None:
+    def __init__(self, tokens: int, config: ResamplerConfig) -> None:
         super().__init__()
+        self.width = width = config.width or tokens
+        self.narrow = nn.Linear(tokens, width) if config.width else nn.Identity()
         self.queries = nn.Parameter(torch.randn(config.queries, width) * width ** -0.5)
         self.layers = nn.ModuleList(
             _ResamplerLayer(width, config.heads) for _ in range(config.depth))
         self.norm = nn.LayerNorm(width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return what the queries have read, [B, queries, D]."""
+        """Return what the queries have read, [B, queries, W]."""
+        tokens = self.narrow(tokens)
         queries = self.queries.expand(len(tokens), -1, -1)
         for layer in self.layers:
             queries = layer(queries, tokens)
@@ -72,13 +75,17 @@ class Fusion(nn.Module):
         super().__init__()
         self.pieces = pieces
         self.resamplers = nn.ModuleDict()
+        width = 0
         for index, piece in enumerate(pieces):
             if len(piece.shape) == 2:
                 if resampler is None:
                     raise ValueError(f'{piece.name} gives tokens, which need a resampler')
-                self.resamplers[str(index)] = Resampler(piece.shape[1], resampler)
-        self.mix = nn.Sequential(nn.Linear(sum(p.shape[-1] for p in pieces), config.size),
-                                 nn.GELU())
+                reader = Resampler(piece.shape[1], resampler)
+                self.resamplers[str(index)] = reader
+                width += reader.width
+            else:
+                width += piece.size
+        self.mix = nn.Sequential(nn.Linear(width, config.size), nn.GELU())
 
     def forward(self, features: Tensor) -> Tensor:
         """Return [..., size] of flat features [..., F]."""

@@ -2,7 +2,8 @@
 
 The sequence is ``<s> instruction <image> 64 picture tokens </image> query``. Attention is causal,
 so that the instruction's keys and values are the same for every frame and are computed once, and
-nothing before the query depends on it: training the query alone needs no gradient elsewhere.
+nothing before the query depends on it: training the query alone needs no gradient elsewhere, and
+the picture tokens, what the vision tower gives, are the same in every epoch.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vla_nav.policies.backbone import Backbone
 from vla_nav.policies.config import BackboneConfig, Kosmos2Config
 from vla_nav.policies.fusion import Piece
 from vla_nav.policies.instructions import Instructions
@@ -21,6 +23,7 @@ from vla_nav.policies.pretrained import (
     Weights,
     load_model,
     load_tokenizer,
+    set_mode,
 )
 
 KEY = 'kosmos2'
@@ -28,7 +31,7 @@ KEY = 'kosmos2'
 Prefix = list[tuple[Tensor, Tensor]]
 
 
-class Kosmos2Backbone(nn.Module):
+class Kosmos2Backbone(Backbone):
     """Gives the last hidden state of a learned query, or of the picture's last token."""
 
     def __init__(self, config: Kosmos2Config, backbone: BackboneConfig, weights: Weights) -> None:
@@ -55,12 +58,38 @@ class Kosmos2Backbone(nn.Module):
             self._prefixes.clear()  # what trains makes them stale
             return self.full(images, instructions)
         with torch.no_grad():
-            pictures = self.pictures(images)
+            tokens = self.tokens(images)
+        return self.read_out(tokens, instructions)
+
+    @property
+    def kept_size(self) -> int | None:
+        """Return the size of the picture tokens where a query learns behind them."""
+        if self.tune == 'frozen' and not self.frozen:
+            config = self.model.config
+            return int(config.latent_query_num * config.text_config.embed_dim)
+        return super().kept_size
+
+    def precompute(self, images: Tensor, instructions: Instructions) -> Tensor:
+        """Return the picture tokens, flat, where a query learns, else the feature itself."""
+        return super().precompute(images, instructions) if self.frozen \
+            else self.tokens(images).flatten(1)
+
+    def complete(self, kept: Tensor, instructions: Instructions) -> Tensor:
+        """Run the text model, which the query is part of, over kept picture tokens."""
+        if self.frozen:
+            return super().complete(kept, instructions)
+        tokens = kept.unflatten(1, (self.model.config.latent_query_num, -1))
+        return self.read_out(tokens.to(self.dtype), instructions)
+
+    def read_out(self, tokens: Tensor, instructions: Instructions) -> Tensor:
+        """Return [B, width] of frozen weights and picture tokens [B, 64, width]."""
+        with torch.no_grad():
+            pictures = self._between_marks(tokens)
             cache, length = self._gather(instructions.texts)
         if self.query is None:
             with torch.no_grad():
                 return self._continue(pictures, cache, length, 0)[:, -1]
-        query = self.query.to(self.dtype).expand(len(images), 1, -1)
+        query = self.query.to(self.dtype).expand(len(tokens), 1, -1)
         if torch.is_grad_enabled() and self.query.requires_grad:
             with torch.no_grad():
                 self._continue(pictures, cache, length, 0)
@@ -86,11 +115,12 @@ class Kosmos2Backbone(nn.Module):
 
     def pictures(self, images: Tensor) -> Tensor:
         """Return [B, 1 + 64 + 1, width]: the picture's tokens between their marks."""
-        tokens = self.model.get_image_features(self.norm(images, self.dtype)).pooler_output
-        marks = self._embed(torch.tensor(
-            [[self.tokenizer.convert_tokens_to_ids(mark) for mark in ('<image>', '</image>')]],
-            device=images.device)).expand(len(images), -1, -1)
-        return torch.cat([marks[:, :1], tokens.to(self.dtype), marks[:, 1:]], 1)
+        return self._between_marks(self.tokens(images))
+
+    def tokens(self, images: Tensor) -> Tensor:
+        """Return [B, 64, width]: what the vision tower and the projection behind it give."""
+        seen = self.model.get_image_features(self.norm(images, self.dtype)).pooler_output
+        return seen.to(self.dtype)  # type: ignore[no-any-return]
 
     def read(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Return keys and values [layers, 2, B, heads, L, D] of instructions, and which exist.
@@ -119,9 +149,11 @@ class Kosmos2Backbone(nn.Module):
         return self._run(embeds, torch.cat([there, new], 1), cache)[:, -1]
 
     def train(self, mode: bool = True) -> Kosmos2Backbone:
-        """Set the mode; training may change the weights behind what is kept."""
+        """Set the mode of what learns; training may change the weights behind what is kept."""
         self._prefixes.clear()
-        return super().train(mode)
+        super().train(mode)
+        set_mode(self.model, self.tune, mode)
+        return self
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         self._prefixes.clear()  # they stay behind on another device or in another precision
@@ -130,6 +162,12 @@ class Kosmos2Backbone(nn.Module):
     def _ids(self, text: str) -> list[int]:
         return [self.tokenizer.bos_token_id,
                 *self.tokenizer.encode(text, add_special_tokens=False)]
+
+    def _between_marks(self, tokens: Tensor) -> Tensor:
+        marks = self._embed(torch.tensor(
+            [[self.tokenizer.convert_tokens_to_ids(mark) for mark in ('<image>', '</image>')]],
+            device=tokens.device)).expand(len(tokens), -1, -1)
+        return torch.cat([marks[:, :1], tokens, marks[:, 1:]], 1)
 
     def _embed(self, ids: Tensor) -> Tensor:
         return self.model.text_model.model.embed_tokens(ids)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from vla_nav.policies.config import CLIP, KOSMOS2, BackboneConfig, PretrainedConfig
+from vla_nav.policies.config import CLIP, KOSMOS2, BackboneConfig, PretrainedConfig, Tune
 
 Weights = Literal['pretrained', 'random']
 _CONFIG, _WEIGHTS, _INDEX = 'config.json', 'model.safetensors', 'model.safetensors.index.json'
@@ -16,6 +16,7 @@ _TOKENIZER, _PICTURES = 'tokenizer.json', ('preprocessor_config.json', 'processo
 # Where low-rank additions go; queries and values, as in the paper (Hu et al. 2021,
 # arXiv:2106.09685).
 _LORA_TARGETS = ['q_proj', 'v_proj']
+_LORA = 'lora_'  # how the names of all that peft adds begin
 _MAX_TEXTS = 256
 
 
@@ -41,8 +42,27 @@ def load_model(kind: Any, key: str, config: PretrainedConfig, dtype: torch.dtype
         model = inject_adapter_in_model(LoraConfig(
             r=config.lora_rank, lora_alpha=config.lora_rank, target_modules=_LORA_TARGETS), model)
         for name, parameter in model.named_parameters():
-            parameter.requires_grad_('lora_' in name)
+            parameter.requires_grad_(_LORA in name)
+            if _LORA in name:
+                # In half precision small steps would be rounded away; peft converts in between.
+                parameter.data = parameter.data.float()
     return model.eval()
+
+
+def set_mode(model: Any, tune: Tune, mode: bool) -> None:
+    """Set a model of :func:`load_model` to training or, ``mode`` False, to how the robot runs it.
+
+    What is frozen runs as on the robot in training too: its dropout (Kosmos-2 has 0.1) would only
+    add noise, to what is kept of an instruction as well, and another noise after a resume.
+    """
+    model.train(mode and tune == 'full')
+    if mode and tune == 'lora':
+        # Dropout of the checkpoint lies in modules around the adapters and would fall upon the
+        # frozen weights' part of the sum, which is nearly all of it; so it stays off. What peft
+        # puts in belongs to the adapters, and so would a dropout there (by default there is none).
+        for name, part in model.named_modules():
+            if _LORA in name:
+                part.train()
 
 
 def load_tokenizer(key: str, source: str, weights: Weights) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vla_nav.language.intent import FEATURE_SIZE
+from vla_nav.policies.backbone import Backbone
 from vla_nav.policies.compact import CompactConfig, CompactPolicy
 from vla_nav.policies.config import SmallConvConfig, SmallVlmConfig
 from vla_nav.policies.fusion import Piece
@@ -34,7 +35,7 @@ def check_size(height: int, width: int) -> None:
                          f'need multiples of {CELL}')
 
 
-class SmallVlm(nn.Module):
+class SmallVlm(Backbone):
     """A transformer over instruction tokens, picture tokens and learned queries.
 
     The picture enters through convolutions (Xiao et al. 2021, arXiv:2106.14881), with which small
@@ -103,7 +104,7 @@ class SmallVlm(nn.Module):
                 logits.softmax(-1)[:, :, 0]], 1)), logits
 
 
-class SmallConv(nn.Module):
+class SmallConv(Backbone):
     """The compact policy's encoder: text steers each convolution, two questions are asked.
 
     ``normalise`` puts what it gives on a sphere of radius √D, as of CLIP's features.
@@ -117,7 +118,7 @@ class SmallConv(nn.Module):
         for name in _BEHIND_THE_ENCODER:
             setattr(self.encoder, name, nn.Identity())
         self.tokens, self.normalise = tokens, config.normalise
-        self.pieces: tuple[Piece, ...] = (Piece('small_conv.feature', (config.feature,)),)
+        self.pieces = (Piece('small_conv.feature', (config.feature,)),)
         if tokens:
             self.pieces += (Piece('small_conv.tokens', (height // CELL * (width // CELL),
                                                         self.encoder.squeeze.out_channels)),)

@@ -30,10 +30,11 @@ _INTERFACE = 'inputs'
 class TorchGraph:
     """A callable of tensors as a :class:`vla_nav.runtimes.graph.Graph`."""
 
-    def __init__(self, call: Callable[..., Any], inputs: dict[str, list[int]],
+    def __init__(self, runtime: str, call: Callable[..., Any], inputs: dict[str, list[int]],
                  outputs: dict[str, list[int]], source: str, device: str, metadata: str) -> None:
         """Take what is called with the inputs in their order, on ``device``."""
-        self.source, self.provider, self.metadata, self.fallback = source, device, metadata, ''
+        self.runtime, self.source, self.provider = runtime, source, device
+        self.metadata, self.fallback = metadata, ''
         self.inputs: Shapes = dict(inputs)
         self.outputs: Shapes = dict(outputs)
         self._call = call
@@ -52,21 +53,26 @@ class TorchGraph:
 def eager(network: Traceable, provider: str = 'auto', threads: int = 1) -> TorchGraph:
     """Return the network as PyTorch runs it without further ado."""
     device = torch_device(provider, threads)
-    return _graph(network.module.to(device), network, device)
+    return _graph('eager', network.module.to(device), network, device)
 
 
 def compiled(network: Traceable, provider: str = 'auto', threads: int = 1) -> TorchGraph:
     """Return the network compiled by ``torch.compile``, with CUDA graphs on a GPU."""
     device = torch_device(provider, threads)
     mode = 'reduce-overhead' if device == 'cuda' else 'default'
-    return _warm(_graph(torch.compile(network.module.to(device), mode=mode), network, device),
-                 network)
+    module = torch.compile(network.module.to(device), mode=mode)
+    try:
+        return _warm(_graph('compile', module, network, device), network)
+    except PolicyError as error:
+        raise PolicyError(f'{error}; torch.compile needs a C++ compiler on this machine, such as '
+                          'g++: install one, or choose runtime eager') from error
 
 
 def script(network: Traceable, provider: str = 'auto', threads: int = 1) -> TorchGraph:
     """Return the network traced to TorchScript and optimised for this device."""
     device = torch_device(provider, threads)
-    return _warm(_graph(_optimised(trace(network, device)), network, device), network)
+    module = _optimised(trace(network, device))
+    return _warm(_graph('torchscript', module, network, device), network)
 
 
 FROM_WEIGHTS = {'eager': eager, 'compile': compiled, 'torchscript': script}
@@ -103,8 +109,8 @@ def load_script(directory: Path, config: BundleConfig, provider: str = 'auto',
         # The one place that reads TorchScript: its C++ unpickler makes tensors and nothing else.
         module = torch.jit.load(str(path), map_location=device, _extra_files=extra)
         shapes = json.loads(extra[_INTERFACE])
-        graph = TorchGraph(_optimised(module.eval()), shapes['inputs'], shapes['outputs'],
-                           str(path), device, _text(extra[METADATA]))
+        graph = TorchGraph('torchscript', _optimised(module.eval()), shapes['inputs'],
+                           shapes['outputs'], str(path), device, _text(extra[METADATA]))
     except (RuntimeError, ValueError, KeyError) as error:
         raise PolicyError(f'{path}: PyTorch {torch.__version__} cannot load it: {error}; export '
                           'the bundle again') from error
@@ -118,7 +124,7 @@ def save_script(network: Traceable, config: BundleConfig, path: Path) -> None:
     if precision == 'fp16':
         network = replace(network, module=_half_stored(network.module))
     traced = trace(network, dtype=torch.bfloat16 if precision == 'bf16' else None)
-    graph = _graph(traced, network, 'cpu')
+    graph = _graph('torchscript', traced, network, 'cpu')
     torch.jit.save(traced, str(path), _extra_files={
         METADATA: describe(config),
         _INTERFACE: json.dumps({'inputs': graph.inputs, 'outputs': graph.outputs})})
@@ -153,8 +159,6 @@ def _half_stored(module: nn.Module) -> nn.Module:
     """Return a copy that keeps its weights in half precision and widens them before use."""
     copied = copy.deepcopy(module)
     for part in list(copied.modules()):
-        if isinstance(part, nn.RNNBase):
-            continue  # keeps a list of its weights that nothing can come between
         for name, value in list(part.named_parameters(recurse=False)):
             setattr(part, name, nn.Parameter(value.detach().half(), requires_grad=False))
             parametrize.register_parametrization(part, name, _Widen(), unsafe=True)
@@ -165,13 +169,13 @@ def _optimised(module: Any) -> Any:
     return torch.jit.optimize_for_inference(torch.jit.freeze(module.eval()))
 
 
-def _graph(call: Any, network: Traceable, device: str) -> TorchGraph:
+def _graph(runtime: str, call: Any, network: Traceable, device: str) -> TorchGraph:
     c = network.config
     outputs = {'actions': [1, c.chunk, len(c.action_space.names)], 'arrived': [1, 1],
                'next_state': [1, c.state_size]}
     shapes = {name: list(value.shape) for name, value in network.inputs.items()}
-    return TorchGraph(call, shapes, outputs, str(network.directory / network.weights.name),
-                      device, '')
+    return TorchGraph(runtime, call, shapes, outputs,
+                      str(network.directory / network.weights.name), device, '')
 
 
 def _warm(graph: TorchGraph, network: Traceable) -> TorchGraph:

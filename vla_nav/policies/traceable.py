@@ -23,6 +23,7 @@ from vla_nav.runtimes.bundle import (
     BundleConfig,
     BundleFile,
     BundleFiles,
+    EnsembleBundle,
     FamilyBundle,
     Part,
     read_bundle,
@@ -52,6 +53,10 @@ def load_traceable(directory: Path, part: Part = 'full') -> Traceable:
     config = read_bundle(directory)
     if isinstance(config, FamilyBundle):
         return _family(directory, config, part)
+    if isinstance(config, EnsembleBundle):
+        raise PolicyError(f'{directory / CONFIG_NAME}: an ensemble is no network of its own: '
+                          'export its members one by one, and name the new bundles as members of '
+                          'a copy of this file')
     if not isinstance(config, BundleConfig) or config.files.model is None:
         raise PolicyError(f'{directory / CONFIG_NAME}: architecture is {config.architecture!r}, '
                           'without weights of its own; give the bundle that training wrote')

@@ -93,6 +93,10 @@ class BagOutput:
         self._write('policy/action_chunk', now_ns, _make(
             'nav_msgs/msg/Path', header=self._header(chunk.stamp_ns), poses=poses))
 
+    def found(self, now_ns: int, boxes: str) -> None:
+        """Write what the detector publishes on ``detector/boxes``."""
+        self._text('detector/boxes', now_ns, boxes)
+
     def seen(self, now_ns: int, points: NDArray[np.float64], stamp_ns: int) -> None:
         """Write ``obstacles``."""
         if not self._writing:

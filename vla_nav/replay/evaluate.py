@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vla_nav.bringup.share import find_bundle
 from vla_nav.contracts import Policy, PolicySpec
@@ -31,13 +31,24 @@ from vla_nav.runtimes.bundle import read_bundle
 SUMMARY, PAGE, PREDICTIONS = 'summary.json', 'index.html', 'predictions'
 
 
+class Clock(Protocol):
+    """What is used of the module ``time``."""
+
+    def monotonic_ns(self) -> int:
+        """Return the time of a clock that does not go back, in nanoseconds."""
+
+    def sleep(self, seconds: float, /) -> None:
+        """Wait."""
+
+
 def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content: Content,
                  progress: Callable[[int], Callable[[], None]] = lambda total: lambda: None,
-                 ) -> dict[str, Any]:
+                 clock: Clock = time) -> dict[str, Any]:
     """Replay ``bag`` and return the summary; with ``out``, write it, the page and the bag there.
 
-    ``progress`` takes the number of messages and returns what to call after each. Raises
-    EpisodeError, PolicyError, DetectorError or ValueError, each with the remedy.
+    ``progress`` takes the number of messages and returns what to call after each. ``clock``
+    keeps the recording's pace where the settings ask for it. Raises EpisodeError, PolicyError,
+    DetectorError or ValueError, each with the remedy.
     """
     predictions = (out or Path()) / PREDICTIONS
     if out is not None and content != 'none' and predictions.exists():
@@ -46,6 +57,7 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
     policy = load_policy(bundle)
     with open_recording(bag) as recording:
         roles, translation, kept = roles_of(recording, settings.translation, bag)
+        by_arrival = settings.arrival_stamps or translation.stamp_source == 'arrival'
         default = _default_instruction(bundle, str(kept.get('instruction', '')), settings, roles,
                                        bag)
         blind = _blind(bundle) if settings.blind else {}
@@ -58,8 +70,8 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
                                                          nodes.guard_rate, listener),
                             blind, roles, translation, output, looking)
             note = progress(sum(topic.messages for topic in recording.topics))
-            found = replay.run(recording, settings.instruction, default, settings.arrival_stamps,
-                               _pace() if settings.real_time else None, note)
+            found = replay.run(recording, settings.instruction, default, by_arrival,
+                               pace(clock) if settings.real_time else None, note)
         finally:
             output.close()
         names = policy.spec.action_space.names
@@ -83,7 +95,7 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
             summary['detections'] = looking.figures()
             summary['latency_ms'] |= looking.milliseconds()
         moments = worst_moments(found, compared, policy.spec, recording, roles,
-                                settings.arrival_stamps, looking)
+                                by_arrival, looking)
         summary['worst'] = [{key: value for key, value in one.items() if key != 'picture'}
                             for one in moments]
     if out is not None:
@@ -130,11 +142,16 @@ def _blind(bundle: str) -> dict[str, Policy]:
     return twins
 
 
-def _pace() -> Callable[[int], None]:
-    began = time.monotonic_ns()
+def pace(clock: Clock) -> Callable[[int], None]:
+    """Return what waits until as many nanoseconds have passed since the first call of ``clock``.
+
+    What comes late is not waited for, and does not delay what comes after it.
+    """
+    began = clock.monotonic_ns()
 
     def wait(passed_ns: int) -> None:
-        time.sleep(max(0, began + passed_ns - time.monotonic_ns()) / 1e9)
+        if (ahead := began + passed_ns - clock.monotonic_ns()) > 0:
+            clock.sleep(ahead / 1e9)
     return wait
 
 

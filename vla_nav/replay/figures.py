@@ -123,14 +123,14 @@ def _errors(compared: Compared, spec: PolicySpec, blind: tuple[str, ...],
         stamps = rows['stamp'][drive]
         before[drive] = earlier(wanted[drive], stamps, spec.step_ns)
         chunk.add(rows['chunk'][drive], wanted[drive], stamps, spec.step_ns)
-        hold.add(np.repeat(before[drive, None], spec.chunk, 1), wanted[drive], stamps,
-                 spec.step_ns)
+        held = np.broadcast_to(before[drive, None], (len(drive), spec.chunk, len(names)))
+        hold.add(held, wanted[drive], stamps, spec.step_ns)
     predicted['previous action'] = before
     by_step = step_index(compared, spec.step_ns)
     if by_step is not None:
         predicted['step-index'] = by_step
     for name, reduce in (('constant mean', np.mean), ('constant median', np.median)):
-        predicted[name] = np.tile(reduce(wanted, axis=0), (len(wanted), 1))
+        predicted[name] = np.broadcast_to(reduce(wanted, axis=0), wanted.shape)
     stretches = [part for drive in compared.drives for part in _stretches(rows['stamp'], drive)]
     cut = {name: [values[part] for part in stretches] for name, values in predicted.items()}
     found = intervals(cut, [wanted[part] for part in stretches],

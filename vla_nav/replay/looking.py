@@ -15,7 +15,7 @@ from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.looking import ODOMETRY_NS, LookingSettings
 from vla_nav.detection.lookout import Lookout, Pose, decode_for
 from vla_nav.detection.onnx_detector import load_detector
-from vla_nav.monitoring.boxes import Box
+from vla_nav.monitoring.boxes import boxes_text, labelled
 from vla_nav.monitoring.camera_view import camera_mount
 from vla_nav.monitoring.overlay import overlay
 from vla_nav.observations.messages import odometry_of
@@ -59,11 +59,12 @@ class Looking:
         x, y, yaw, *_ = odometry_of(message)
         self._odometry = steady_ns, (x, y, yaw)
 
-    def look(self, message: Any, stamp_ns: int, steady_ns: int) -> Points | None:
-        """Return the obstacles [N, 2] (base frame, m) in a picture.
+    def look(self, message: Any, stamp_ns: int, steady_ns: int
+             ) -> tuple[str, Points | None] | None:
+        """Return the boxes in a picture, as text, and the obstacles [N, 2] (base frame, m).
 
-        None for a picture that the node would not look at or does not place on the ground.
-        Raises ValueError where it does not decode or the detector fails.
+        None for a picture that the node would not look at; no obstacles where it does not place
+        it on the ground. Raises ValueError where it does not decode or the detector fails.
         """
         if self._looked_ns is not None and not self._settings.due(steady_ns - self._looked_ns):
             return None
@@ -87,16 +88,14 @@ class Looking:
         names = [self._lookout.spec.classes[number] for number in sighting.detections.classes]
         self._boxes.update(names)
         self._pictures.update(set(names))
-        return sighting.obstacles
+        return (boxes_text(sighting.detections, self._lookout.spec.classes, stamp_ns),
+                sighting.obstacles)
 
     def draw(self, message: Any) -> NDArray[np.uint8]:
         """Return a picture uint8 [H, W, 3] RGB, as it was looked at, with its boxes."""
         picture, _ = decode_for(message, self._lookout.spec.image_size)
-        found, classes = self._detector.detect(picture), self._lookout.spec.classes
-        return overlay(picture, (), [
-            Box(left, top, right, bottom, f'{classes[number]} {score:.2f}')
-            for (left, top, right, bottom), number, score in zip(
-                found.boxes.tolist(), found.classes.tolist(), found.scores.tolist())], '')
+        boxes = labelled(self._detector.detect(picture), self._lookout.spec.classes)
+        return overlay(picture, (), boxes, '')
 
     def figures(self) -> dict[str, Any]:
         """Return how many pictures were looked at, and boxes and pictures of each class."""

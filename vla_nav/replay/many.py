@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -29,6 +30,9 @@ from vla_nav.replay.settings import ReplaySettings
 from vla_nav.runtimes.bundle import CONFIG_NAME, read_bundle, sha256_of
 
 RUN, IDENTITY = 'run.json', 'bags.json'
+_RECHECKED = 4
+# What differs from run to run, or with what is written beside the figures.
+_VARIES = ('latency_ms', 'problems')
 _READ: dict[str, Callable[[Path], Any]] = {'policy': read_bundle, 'detector': read_detector}
 
 
@@ -55,9 +59,7 @@ def evaluate_bags(bags: dict[str, Path], settings: ReplaySettings, out: Path, co
     PolicyError, DetectorError, ValueError where ``out`` holds something else, and GivenUp after
     all others.
     """
-    shas = {kind: _sha(kind, name) for kind, name in _bundles(settings).items()}
-    settings = replace(settings, policy=find_bundle(settings.policy),
-                       detector=settings.detector and find_bundle(settings.detector))
+    shas, settings = _located(settings)
     out = out.absolute()
     _claim(out, {**{f'{kind}_sha256': sha for kind, sha in shas.items()}, 'write': content, **{
         key: value for key, value in plain(settings).items() if key not in shas}})
@@ -76,6 +78,40 @@ def evaluate_bags(bags: dict[str, Path], settings: ReplaySettings, out: Path, co
         raise GivenUp(f'{len(failures)} of {len(bags)} bags could not be evaluated; the others '
                       'are kept, and the same command tries these again:\n' + '\n'.join(failures))
     return {name: run for name, run in runs.items() if run is not None}
+
+
+def recheck(bags: dict[str, Path], runs: dict[str, dict[str, Any]], settings: ReplaySettings,
+            out: Path, crew: Crew) -> dict[str, int]:
+    """Say whether it matters on what kind of machine the bags of ``out`` were evaluated.
+
+    The shortest of those that another kind than this one has evaluated are evaluated here once
+    more; ``differing`` is how many of these ``rechecked`` have other figures.
+    """
+    shas, settings = _located(settings)
+    foreign = [name for name, run in runs.items()
+               if 'error' not in run and run['machine'] != machine.kind()]
+    sample = sorted(foreign, key=lambda name: (runs[name]['bytes'], name))[:_RECHECKED]
+    differing = 0
+    with tempfile.TemporaryDirectory() as aside:
+        here = Path(aside)
+        for number, found in finish(crew, _evaluate, [
+                (shas, bags[name], settings, here / name, 'none') for name in sample]):
+            if isinstance(found, GivenUp):
+                raise found
+            name = sample[number]
+            differing += 'error' in found or _figures(here, name) != _figures(out, name)
+    return {'rechecked': len(sample), 'differing': differing}
+
+
+def _figures(out: Path, name: str) -> dict[str, Any]:
+    return {key: value for key, value in read_summary(out, name).items() if key not in _VARIES}
+
+
+def _located(settings: ReplaySettings) -> tuple[dict[str, str], ReplaySettings]:
+    """Return the bundles' hashes by kind, and settings that a worker elsewhere understands."""
+    shas = {kind: _sha(kind, name) for kind, name in _bundles(settings).items()}
+    return shas, replace(settings, policy=find_bundle(settings.policy),
+                         detector=settings.detector and find_bundle(settings.detector))
 
 
 def _claim(out: Path, about: dict[str, Any]) -> None:

@@ -47,6 +47,9 @@ class Output(Protocol):
     def planned(self, now_ns: int, chunk: ActionChunk) -> None:
         """Take a chunk."""
 
+    def found(self, now_ns: int, boxes: str) -> None:
+        """Take the boxes in a picture, as text."""
+
     def seen(self, now_ns: int, points: NDArray[np.float64], stamp_ns: int) -> None:
         """Take the obstacles in a picture."""
 
@@ -156,10 +159,14 @@ class Replay:
 
     def _look(self, looking: Looking, message: Any, stamp: int) -> None:
         try:
-            points = looking.look(message, stamp, self._graph.steady_ns)
+            seen = looking.look(message, stamp, self._graph.steady_ns)
         except ValueError as error:
             self.found.complaints[str(error)] += 1
             return
+        if seen is None:
+            return
+        boxes, points = seen
+        self._output.found(self._graph.now_ns, boxes)
         if points is not None:
             self._graph.see_obstacles(points, stamp)
             self._output.seen(self._graph.now_ns, points, stamp)

@@ -16,10 +16,12 @@ IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 TWIST, STAMPED = 'geometry_msgs/msg/Twist', 'geometry_msgs/msg/TwistStamped'
 ODOMETRY = 'nav_msgs/msg/Odometry'
 _STRING, _INFO = 'std_msgs/msg/String', 'sensor_msgs/msg/CameraInfo'
+_TRANSFORMS = 'tf2_msgs/msg/TFMessage'
 # Where a replay writes; what an earlier one wrote is no recording.
 PREFIX = '/replay/'
 # How a translation's field is asked for on the command line.
-_OPTIONS = {'image_topic': '--image-topic', 'command_topic': '--command-topic',
+_OPTIONS = {'image_topic': '--image-topic (image_topic:= in a launch)',
+            'command_topic': '--command-topic',
             'instruction_topic': '--instruction-topic', 'odometry_topic': '--command-topic'}
 
 
@@ -39,11 +41,12 @@ class Roles:
 
 
 def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str, str],
-           source: str) -> Roles:
+           source: str, compared: bool = True) -> Roles:
     """Give each role its topic; raise EpisodeError where there is no picture or no one answer.
 
     ``named`` holds the fields of the translation that the user gave. What is named must be there.
     Otherwise a topic of the usual name wins, and failing that the only one of the right type.
+    Where nothing is ``compared`` with what was driven, that need not be told from its like.
     """
     topics = [topic for topic in topics if not topic.name.startswith(PREFIX)]
 
@@ -80,26 +83,50 @@ def assign(topics: Sequence[Topic], translation: Translation, named: Mapping[str
     info = next((topic for topic in topics if topic.kind == _INFO and topic.messages
                  and topic.name == f'{parent}/camera_info'), None)
     driven = (STAMPED, TWIST, ODOMETRY) if 'command_topic' in named else (STAMPED, TWIST)
-    command = find('command_topic', driven) or find('odometry_topic', (ODOMETRY,))
+    command = (find('command_topic', driven, needed=compared)
+               or find('odometry_topic', (ODOMETRY,), needed=compared))
     description = next((topic for topic in topics if topic.kind == _STRING and topic.messages
                         and is_called(topic, 'robot_description')), None)
     return Roles(picture, command, instruction, info,
                  find('odometry_topic', (ODOMETRY,), needed=False), description)
 
 
-def roles_of(recording: Recording, named: Mapping[str, Any],
-             path: Path) -> tuple[Roles, Translation, dict[str, Any]]:
-    """Return roles, translation and what the recorder kept; ``named`` is what the user gave."""
+def roles_of(recording: Recording, named: Mapping[str, Any], path: Path,
+             compared: bool = True) -> tuple[Roles, Translation, dict[str, Any]]:
+    """Return roles, translation and what the recorder kept; ``named`` is what the user gave.
+
+    ``compared`` is as for :func:`assign`.
+    """
     kept = kept_by_recorder(recording.custom, path)
     base = kept_translation(path, kept)
     translation = Translation.model_validate(base.model_dump() | dict(named))
-    return assign(recording.topics, translation, named, str(path)), translation, kept
+    roles = assign(recording.topics, translation, named, str(path), compared)
+    return roles, translation, kept
 
 
-def picture_transport(path: Path) -> Literal['raw', 'compressed']:
-    """Return how a bag holds its pictures; raise EpisodeError where it has none."""
+def played_roles(recording: Recording, image_topic: str,
+                 path: Path) -> tuple[Roles, dict[str, Any]]:
+    """Return the roles of what is played to live nodes, and what the recorder kept.
+
+    ``image_topic`` is the camera, '' for the only one. Raises EpisodeError as :func:`assign`.
+    """
+    named = {'image_topic': image_topic} if image_topic else {}
+    roles, _, kept = roles_of(recording, named, path, compared=False)
+    return roles, kept
+
+
+def transforms(topics: Sequence[Topic]) -> tuple[Topic | None, Topic | None]:
+    """Return the topics of moving and of fixed transforms; None where the bag has none."""
+    found = [topic for topic in topics if topic.kind == _TRANSFORMS and topic.messages]
+    moving, fixed = (next((topic for topic in found if is_called(topic, name)), None)
+                     for name in ('tf', 'tf_static'))
+    return moving, fixed
+
+
+def picture_transport(path: Path, image_topic: str = '') -> Literal['raw', 'compressed']:
+    """Return how a bag holds the pictures of a camera, as :func:`played_roles` finds it."""
     with open_recording(path) as recording:
-        roles, _, _ = roles_of(recording, {}, path)
+        roles, _ = played_roles(recording, image_topic, path)
     return 'compressed' if roles.picture.kind == COMPRESSED else 'raw'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from vla_nav.contracts import Policy, PolicyError
 from vla_nav.runtimes.bundle import (
@@ -22,10 +22,11 @@ from vla_nav.runtimes.openvino_graph import OpenVinoGraph
 from vla_nav.runtimes.sessions import RuntimeReport, runtime_report
 from vla_nav.runtimes.text import TextGraph
 
-__all__ = ['RUNTIMES', 'RuntimeReport', 'load_policy', 'open_graph', 'runtime_report']
+__all__ = ['RUNTIMES', 'Runtime', 'RuntimeReport', 'load_policy', 'open_graph', 'runtime_report']
 
+Runtime = Literal['auto', 'onnx', 'openvino', 'eager', 'compile', 'torchscript']
+RUNTIMES: tuple[str, ...] = get_args(Runtime)
 _FROM_WEIGHTS = ('eager', 'compile', 'torchscript')
-RUNTIMES = ('auto', 'onnx', 'openvino', *_FROM_WEIGHTS)
 
 
 def load_policy(path: str | Path, provider: str = 'auto', threads: int = 1,
@@ -33,8 +34,9 @@ def load_policy(path: str | Path, provider: str = 'auto', threads: int = 1,
     """Load the policy bundle in the directory ``path``; raise PolicyError with the remedy.
 
     ``provider`` is 'auto', 'tensorrt', 'cuda', 'openvino' or 'cpu'; what it runs on is in
-    ``spec.provider``. ``runtime`` 'auto' is the bundle's own; an ONNX bundle runs on OpenVINO
-    too, and one with weights on PyTorch: eager, compile or torchscript.
+    ``spec.provider``. ``runtime`` 'auto' is the bundle's own, which ``spec.runtime`` names; an
+    ONNX bundle runs on OpenVINO too, and one with weights on PyTorch: eager, compile or
+    torchscript.
     """
     bundle = Path(path)
     config = read_bundle(bundle)
@@ -71,6 +73,10 @@ def open_graph(bundle: Path, config: BundleConfig, provider: str = 'auto', threa
         torch_side = _torch('torch_graph', bundle)
         return torch_side.load_script(bundle, config, provider, threads)  # type: ignore
     if runtime in _FROM_WEIGHTS:
+        if config.files.model is None:
+            raise PolicyError(f'{bundle / CONFIG_NAME}: files.model is missing: {runtime} runs a '
+                              'network from its weights, and this bundle is without weights of '
+                              'its own; choose runtime auto, or the bundle that training wrote')
         network = _torch('traceable', bundle).load_traceable(bundle)
         build = _torch('torch_graph', bundle).FROM_WEIGHTS[runtime]
         return build(network, provider, threads)  # type: ignore
@@ -88,5 +94,5 @@ def _torch(module: str, bundle: Path) -> Any:
         return importlib.import_module(f'vla_nav.policies.{module}')
     except ModuleNotFoundError as error:
         raise PolicyError(f'{bundle}: needs {error.name}, which is not installed here: '
-                          '`pip install "vla_nav[train]"`, or choose a bundle that was exported '
-                          'to onnx') from error
+                          '`pip install "vla_nav[train]"`, or choose runtime auto and a bundle '
+                          'that was exported to onnx') from error

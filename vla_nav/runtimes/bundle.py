@@ -71,7 +71,8 @@ class BundleFiles(Strict):
 
     A policy that knows one task only has ``phrases`` in its config in place of ``instruction``.
     ``weights`` is what the graph keeps beside its own file. ``text`` and ``tokens`` are the graph
-    that reads the instruction for a policy with a language backbone, and the words it knows.
+    that reads the instruction for a policy with a language backbone, and the words it knows;
+    ``text_weights`` is what that graph keeps beside its file.
     """
 
     policy: BundleFile
@@ -79,6 +80,7 @@ class BundleFiles(Strict):
     model: BundleFile | None = None
     weights: BundleFile | None = None
     text: BundleFile | None = None
+    text_weights: BundleFile | None = None
     tokens: BundleFile | None = None
 
 
@@ -285,6 +287,14 @@ def read_file(directory: Path, file: BundleFile) -> bytes:
         raise _unreadable(path, error) from error
     _compare(path, file, hashlib.sha256(content).hexdigest())
     return content
+
+
+def read_graph(directory: Path, file: BundleFile, weights: BundleFile | None) -> bytes | str:
+    """Return what ONNX Runtime takes: a graph's bytes, or its path where weights lie beside."""
+    if weights is None:
+        return read_file(directory, file)
+    check_file(directory, weights)
+    return str(check_file(directory, file))
 
 
 def _unreadable(path: Path, error: OSError) -> PolicyError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +43,10 @@ class Ensemble:
             image_height=max(spec.image_height for spec in specs),
             image_width=max(spec.image_width for spec in specs),
             max_observation_age_s=max_observation_age_s or max(ages),
-            arrived_threshold=0.5)
+            arrived_threshold=0.5,
+            runtime=_each(spec.runtime for spec in specs),
+            provider=_each(spec.provider for spec in specs),
+            fallback='; '.join(filter(None, dict.fromkeys(spec.fallback for spec in specs))))
         self._scale = np.maximum(first.action_space.high, -np.asarray(first.action_space.low))
 
     @property
@@ -71,7 +74,10 @@ class Ensemble:
 
     def act(self, frame: Frame) -> ActionChunk:
         """Return the members' mean for this frame; raise PolicyError where one fails."""
-        chunks = [policy.act(frame) for policy, _ in self._members]
+        return self.mean([policy.act(frame) for policy, _ in self._members])
+
+    def mean(self, chunks: Sequence[ActionChunk]) -> ActionChunk:
+        """Return the mean of what each member that has a weight gave for one frame."""
         weights = np.array([weight for _, weight in self._members], np.float64)
         rows = np.stack([chunk.velocities[:self._spec.chunk] for chunk in chunks])
         mean = np.tensordot(weights, rows, 1)
@@ -79,7 +85,7 @@ class Ensemble:
         # Each member's belief is brought to a threshold of one half, so that they compare.
         beliefs = [_belief(chunk.arrived, policy.spec.arrived_threshold)
                    for chunk, (policy, _) in zip(chunks, self._members)]
-        return ActionChunk(mean.astype(np.float32), self._spec.step_ns, frame.stamp_ns,
+        return ActionChunk(mean.astype(np.float32), self._spec.step_ns, chunks[0].stamp_ns,
                            float(weights @ beliefs), float(spread.max()))
 
 
@@ -94,6 +100,10 @@ def load_ensemble(directory: Path, config: EnsembleBundle,
                               f'{member.path!r}, the ensemble itself; name another bundle')
         members.append((load(path), member.weight))
     return Ensemble(members, config.name, config.max_observation_age_s)
+
+
+def _each(names: Iterable[str]) -> str:
+    return ', '.join(dict.fromkeys(names))
 
 
 def _belief(arrived: float, threshold: float) -> float:

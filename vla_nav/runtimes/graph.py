@@ -29,11 +29,13 @@ class Reads(Protocol):
 class Graph(Protocol):
     """A network that is ready to run, batch 1.
 
-    ``provider`` is what it really runs on, ``fallback`` why not on what was asked for ('' where
-    it does). ``metadata`` is what the file says of itself, '' where it says nothing.
+    ``runtime`` is what runs it, one of :data:`vla_nav.runtimes.RUNTIMES`; ``provider`` is what it
+    really runs on, ``fallback`` why not on what was asked for ('' where it does).
+    ``metadata`` is what the file says of itself, '' where it says nothing.
     """
 
     source: str
+    runtime: str
     provider: str
     fallback: str
     inputs: Shapes

@@ -25,7 +25,7 @@ class GraphPolicy(SteppingPolicy):
         self._graph, self._text = graph, text
         self._state_size = config.state_size
         super().__init__(config, directory, graph.source, graph.provider, threads,
-                         graph.fallback)
+                         graph.fallback, graph.runtime)
 
     def _initial_state(self) -> NDArray[np.float32]:
         return np.zeros((1, self._state_size), np.float32)

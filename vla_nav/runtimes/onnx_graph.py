@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vla_nav.contracts import PolicyError
-from vla_nav.runtimes.bundle import BundleConfig, check_file, read_file
+from vla_nav.runtimes.bundle import BundleConfig, read_graph
 from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes
 from vla_nav.runtimes.sessions import start_session
 
@@ -18,20 +18,16 @@ _ON_GPU = ('tensorrt', 'cuda')
 class OnnxGraph:
     """A graph that ONNX Runtime runs; on a GPU its inputs are bound once."""
 
+    runtime = 'onnx'
     inputs: Shapes
     outputs: Shapes
 
     def __init__(self, directory: Path, config: BundleConfig, provider: str = 'auto',
                  threads: int = 1) -> None:
         """Load ``policy.onnx``; raise PolicyError naming the file and the remedy."""
-        path = directory / config.files.policy.name
-        self.source = str(path)
-        model: bytes | str
-        if config.files.weights is None:
-            model = read_file(directory, config.files.policy)
-        else:  # more than one file can hold: ONNX Runtime looks beside the graph
-            check_file(directory, config.files.weights)
-            model = str(check_file(directory, config.files.policy))
+        files = config.files
+        self.source = str(directory / files.policy.name)
+        model = read_graph(directory, files.policy, files.weights)
         started = start_session(model, self.source, provider, threads)
         self._session = started.session
         self.provider, self.fallback = started.provider, started.fallback

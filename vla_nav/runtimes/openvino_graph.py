@@ -45,6 +45,7 @@ class OpenVinoGraph:
                               if model.has_rt_info(place)), '')
         self._request = compiled.create_infer_request()
 
+    runtime = 'openvino'
     inputs: Shapes
     outputs: Shapes
 
@@ -64,7 +65,7 @@ def import_openvino() -> Any:
         import openvino
     except ImportError as error:
         raise PolicyError(f'openvino does not import ({error}): `pip install '
-                          '"vla_nav[openvino]"`, or export to onnx') from error
+                          '"vla_nav[openvino]"`, or choose onnx instead') from error
     return openvino
 
 

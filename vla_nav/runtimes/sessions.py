@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -61,7 +62,8 @@ def start_session(model: bytes | str, source: str, provider: str = 'auto',
     """Start ``model`` (its bytes or path) on the first provider that takes it.
 
     ``provider`` is 'auto' (TensorRT, CUDA, OpenVINO, CPU: the first of those installed that
-    starts) or one of them, behind which stands the CPU. A fall-back is logged once; ``source``
+    starts) or one of them, behind which stands the CPU. What TensorRT cannot compute goes to
+    CUDA, where that is there, before the CPU. A fall-back is logged once; ``source``
     names the model in errors. Raises PolicyError.
     """
     if provider not in PROVIDERS:
@@ -93,7 +95,7 @@ def start_session(model: bytes | str, source: str, provider: str = 'auto',
     raise PolicyError(f'{source}: {"; ".join(problems)}')
 
 
-def open_session(model: bytes, source: str, provider: str = 'auto', threads: int = 1) -> Any:
+def open_session(model: bytes | str, source: str, provider: str = 'auto', threads: int = 1) -> Any:
     """Return the session of :func:`start_session` alone."""
     return start_session(model, source, provider, threads).session
 
@@ -107,6 +109,12 @@ def _session(model: bytes | str, provider: str, threads: int) -> Any:
     # Threads that spin between frames would take the cores from the camera and the guard.
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3
-    # What a provider cannot compute, the CPU does.
-    names = list(dict.fromkeys([_PROVIDERS[provider], _PROVIDERS['cpu']]))
+    names = _with_those_behind(provider, onnxruntime.get_available_providers())
     return onnxruntime.InferenceSession(model, options, providers=names)
+
+
+def _with_those_behind(provider: str, available: Sequence[str]) -> list[str]:
+    """Return the providers of a session in order: what one cannot compute, the next one does."""
+    order = [provider, *(['cuda'] if provider == 'tensorrt' else []), 'cpu']
+    return [full for full in dict.fromkeys(_PROVIDERS[name] for name in order)
+            if full in available]

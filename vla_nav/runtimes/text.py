@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vla_nav.contracts import PolicyError
-from vla_nav.runtimes.bundle import BundleFiles, read_file
+from vla_nav.runtimes.bundle import BundleFiles, read_file, read_graph
 from vla_nav.runtimes.graph import Arrays
 from vla_nav.runtimes.sessions import open_session
 
@@ -22,7 +22,7 @@ class TextGraph:
     """
 
     def __init__(self, directory: Path, files: BundleFiles, threads: int = 1) -> None:
-        """Load both files; raise PolicyError naming the one that is wrong."""
+        """Load the files; raise PolicyError naming the one that is wrong."""
         assert files.text is not None and files.tokens is not None
         self._source = directory / files.tokens.name
         try:
@@ -30,7 +30,7 @@ class TextGraph:
         except ValueError as error:
             raise PolicyError(f'{self._source}: cannot be read: {error}; copy the bundle '
                               'again') from error
-        self._session = open_session(read_file(directory, files.text),
+        self._session = open_session(read_graph(directory, files.text, files.text_weights),
                                      str(directory / files.text.name), 'cpu', threads)
         self._names = [output.name for output in self._session.get_outputs()]
 

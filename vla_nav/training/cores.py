@@ -11,6 +11,8 @@ import torch
 import torch.multiprocessing as processes
 from torch import distributed, nn
 
+from vla_nav.orphans import end_with_parent
+
 _HAS_BFLOAT16 = torch.ops.mkldnn._is_mkldnn_bf16_supported() and \
     torch.cpu._is_avx512_bf16_supported()
 
@@ -32,6 +34,7 @@ def spread(work: Callable[..., None], workers: int, *arguments: Any) -> None:
 
 def _join(rank: int, work: Callable[..., None], workers: int, meeting: str,
           arguments: tuple[Any, ...]) -> None:
+    end_with_parent()
     torch.set_num_threads(1)
     distributed.init_process_group('gloo', meeting, rank=rank, world_size=workers)
     work(rank, workers, *arguments)

@@ -17,6 +17,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from vla_nav.policies.compact import CompactPolicy
 from vla_nav.policies.config import validate
 from vla_nav.policies.counts import count
 from vla_nav.runtimes.bundle import CONFIG_NAME, FamilyBundle, read_bundle
@@ -33,10 +34,13 @@ from vla_nav.training.teacher import members, relabel
 # Neither a recipe's rounds nor an evaluation use these seeds.
 _FIRST_SEED, _SEEDS = 600_000, 50_000
 
+# Published: a student of less than so many times its parameters carries no larger model.
+LARGER = 10
+
 _CARD = """# {name}: the compact policy, taught by {teacher}
 
 Follows instructions such as "Pass the box on its left and stop at the red cup", English or Korean.
-Its {student:,} parameters imitate a teacher of {taught:,} ({ratio:.1f} times as many).
+Its {student:,} parameters imitate a teacher of {taught:,} ({ratio:.1f} times as many).{warning}
 
 ## How it was made
 
@@ -59,7 +63,11 @@ Measure it beside its teacher, on the same episodes:
 
 @dataclass(frozen=True)
 class DistillPlan:
-    """How long the student learns: on the frames given, then in rounds of its own drives."""
+    """How long the student learns: on the frames given, then in rounds of its own drives.
+
+    ``rate`` is the peak of the encoder's learning rate in each of these; one that begins from
+    trained weights needs less.
+    """
 
     steps: int = 8000
     rounds: int = 2
@@ -67,6 +75,7 @@ class DistillPlan:
     round_steps: int = 4000
     memory_steps: int = 4000
     batch: int = 128
+    rate: float = 1.5e-3
     seed: int = 0
     workers: int = 2
 
@@ -75,7 +84,8 @@ class DistillPlan:
         first = 0 if number == 0 else self.steps + (number - 1) * self.round_steps
         steps = self.steps if number == 0 else self.round_steps
         # The rate falls over the second half, and begins high again in the next stretch.
-        return ImitationConfig(first, first + steps, self.batch, decay=steps // 2, seed=self.seed)
+        return ImitationConfig(first, first + steps, self.batch, self.rate,
+                               decay=steps // 2, seed=self.seed)
 
 
 SMOKE = DistillPlan(steps=2, rounds=1, episodes=2, round_steps=2, memory_steps=2, batch=8)
@@ -108,7 +118,7 @@ def distill(teacher: Sequence[Path], frames: Path, work: Path, out: Path, reader
         data.append(relabel(own, work / 'labels' / f'own{number}', teacher, plan.workers))
         train(data, checkpoint, plan.stretch(number), plan.workers)
     model, memory = with_memory(checkpoint, data, plan.memory_steps, plan.seed)
-    taught = sum(parameters(path) for bundle in teacher for path, _ in members(bundle))
+    taught = teacher_parameters(teacher)
     student = sum(p.numel() for p in model.parameters())
     made = {
         'command': command, 'teacher': [bundle.name for bundle in teacher],
@@ -119,6 +129,26 @@ def distill(teacher: Sequence[Path], frames: Path, work: Path, out: Path, reader
     write_bundle(model, reader, out, out.name, made)
     (out / 'README.md').write_text(_card(out, teacher, made, plan), 'utf-8')
     return made
+
+
+def teacher_parameters(teacher: Sequence[Path]) -> int:
+    """Return how many parameters all networks of some teachers have; raise PolicyError."""
+    return sum(parameters(path) for bundle in teacher for path, _ in members(bundle))
+
+
+def too_small(teacher: Sequence[Path]) -> str:
+    """Return why a student of ``teacher`` carries no larger model; '' where it does.
+
+    Raises PolicyError where the teacher cannot be read.
+    """
+    return _warning(teacher_parameters(teacher) / sum(p.numel() for p in
+                                                      CompactPolicy().parameters()))
+
+
+def _warning(ratio: float) -> str:
+    return '' if ratio >= LARGER else (
+        f'the teacher has {ratio:.1f} times the parameters of its student; below {LARGER} times '
+        'the student carries no larger model')
 
 
 def parameters(bundle: Path) -> int:
@@ -135,9 +165,12 @@ def parameters(bundle: Path) -> int:
 
 def _card(out: Path, teacher: Sequence[Path], made: dict[str, Any], plan: DistillPlan) -> str:
     student, taught = made['parameters'], made['teacher_parameters']
+    warning = _warning(taught / student)
     return _CARD.format(
         name=out, teacher=', '.join(made['teacher']), first=teacher[0], student=student,
-        taught=taught, ratio=taught / student, command=made['command'] or '(from Python)',
+        taught=taught, ratio=taught / student,
+        warning=warning and f'\n\n**Note:** {warning}.',
+        command=made['command'] or '(from Python)',
         frames=made['frames'], version=made['scenario_version'],
         own=plan.rounds * plan.episodes, rounds=plan.rounds,
         steps=plan.steps + plan.rounds * plan.round_steps, batch=plan.batch * plan.workers,

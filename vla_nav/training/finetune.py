@@ -25,6 +25,7 @@ from vla_nav.policies.compact import CompactPolicy
 from vla_nav.policies.traceable import load_compact
 from vla_nav.runtimes.bundle import CONFIG_NAME, BundleFile, load_config
 from vla_nav.training.export import write_bundle
+from vla_nav.training.family.problems import named_memory, smaller_batch
 from vla_nav.training.imitation import chunk_error, encode_fast, trained_parameters
 from vla_nav.training.recorded import RecordedEpisode, load_recorded
 
@@ -71,8 +72,14 @@ def finetune(base: Path, directories: Sequence[Path], out: Path,
     """Fine-tune the bundle ``base`` on recordings and write the result to ``out``.
 
     Raises EpisodeError or PolicyError naming what is wrong with data or bundle, before anything
-    is trained; ``out`` is written at the end.
+    is trained, and TrainingError where memory runs out; ``out`` is written at the end.
     """
+    with named_memory(lambda: smaller_batch(config.batch, 'fewer recordings at a time', out)):
+        return _finetune(base, directories, out, config, say)
+
+
+def _finetune(base: Path, directories: Sequence[Path], out: Path, config: FinetuneConfig,
+              say: Callable[[str], None]) -> Outcome:
     described = load_config(base)
     model = load_compact(base, described)
     if described.files.instruction is None:
@@ -93,7 +100,7 @@ def finetune(base: Path, directories: Sequence[Path], out: Path,
             'that it began with. Record more, and more varied, episodes')
     command = (f'vla-nav train finetune --policy {base} '
                + ' '.join(f'--data {d}' for d in directories) + f' --steps {config.steps} '
-               f'--rate {config.rate} --seed {config.seed} --out {out}')
+               f'--rate {config.rate} --batch {config.batch} --seed {config.seed} --out {out}')
     facts: dict[str, Any] = {
         'command': command, 'base': described.name,
         'base_sha256': BundleFile.of(base / CONFIG_NAME).sha256, 'episodes': len(episodes),
@@ -225,7 +232,7 @@ def _split(episodes: Sequence[RecordedEpisode], config: FinetuneConfig
     training = [one for one in episodes if one.name not in chosen]
     if not chosen or not training:
         raise EpisodeError('recordings', 'episodes', f'there are {len(episodes)}; at least two '
-                           'of a scenario are needed, to train on and to look whether it helped')
+                           'are needed, one to train on and one to look whether it helped')
     return training, [one for one in episodes if one.name in chosen]
 
 

@@ -38,7 +38,7 @@ class Teacher:
         """
         weighed = [(_member(path), weight) for bundle in bundles
                    for path, weight in members(bundle)]
-        self._members = [policy for policy, _ in weighed]
+        self._members = [policy for policy, weight in weighed if weight > 0]
         self._all = Ensemble(weighed, 'teacher')
         spec = self._all.spec
         for what, there, wanted, fits in (
@@ -59,10 +59,12 @@ class Teacher:
         ``features`` [13] are what it is told. A belief of one half is the teacher's threshold.
         """
         reading = Reading(features, intent_of(features), 1.0)
+        frames = [Frame(image, (1 + row) * STEP_NS) for row, image in enumerate(images)]
+        drives = []
         for policy in self._members:
             policy.tell(reading)
-        found = [self._all.act(Frame(image, (1 + row) * STEP_NS))
-                 for row, image in enumerate(images)]
+            drives.append(policy.over_drive(frames))
+        found = [self._all.mean(chunks) for chunks in zip(*drives)]
         return (np.stack([OMNI_3D.normalise(chunk.velocities[:CHUNK]) for chunk in found]),
                 np.array([chunk.arrived for chunk in found], np.float32))
 

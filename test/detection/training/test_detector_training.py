@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from vla_nav.cli.detector import app
 from vla_nav.detection.bundle import read_detector
+from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.dataset.yolo import open_dataset
 from vla_nav.detection.onnx_detector import load_detector
 from vla_nav.detection.training import checkpoint, export, gate, learn
@@ -133,6 +134,31 @@ def test_a_killed_training_goes_on_to_the_same_weights(data, tmp_path, monkeypat
     (_, expected), (_, found) = checkpoint.read(whole), checkpoint.read(broken)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_a_training_begins_where_another_ended(trained, data, tmp_path):
+    names = open_dataset(data / 'mine.yaml').names
+    found = open_trained(trained).model.state_dict()
+
+    def begun(classes, size=96):
+        recipe = Recipe(epochs=1, batch=4, image_size=size)
+        job = learn.Job('L3', 'relu', classes, recipe, 0.0625, trained)
+        assert job.as_dict()['start'] == read_detector(trained).files.model.sha256
+        return {key: torch.equal(value, found[key]) if value.shape == found[key].shape else False
+                for key, value in job.build().state_dict().items()}
+
+    assert all(begun(names).values())
+    anew = {key for key, same in begun(('pallet', 'forklift', 'door')).items() if not same}
+    assert anew and all('.cv3.' in key for key in anew)
+    # As many classes, but other ones: a score of green things means nothing to pallets.
+    assert any('.cv3.' in key for key, same in begun(('pallet', 'forklift')).items() if not same)
+
+    another = learn.Job('L4', 'relu', names, Recipe(epochs=1, image_size=64), 0.0625, trained)
+    with pytest.raises(DetectorError, match=r'another network.*--level'):
+        another.build()
+    result = CliRunner().invoke(app, ['train', '--data', str(data / 'mine.yaml'), '--start',
+                                      str(tmp_path), '--out', str(tmp_path / 'out')])
+    assert result.exit_code == 2 and str(tmp_path) in result.output.replace('\n', '')
 
 
 def test_another_trainings_folder_is_refused(data, trained):

@@ -32,7 +32,7 @@ def predictions(labels, *errors):
 
 
 def error(found, weights):
-    return np.abs(np.tensordot(weights, found.members, 1) - found.labels).mean()
+    return ((np.tensordot(weights, found.members, 1) - found.labels) ** 2).mean()
 
 
 @given(st.integers(0, 1000), st.integers(2, 4))

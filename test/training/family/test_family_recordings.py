@@ -49,7 +49,17 @@ def test_an_axis_that_was_driven_must_not_be_left_out():
         driven_axes(recorded.drive(1), ('linear_x',), 'there')
     still = recorded.drive(1)
     still.actions[:, 1] = 0
-    assert driven_axes(still, ('linear_x',), 'there').shape == (12, 1)
+    actions, present = driven_axes(still, ('linear_x',), 'there')
+    assert actions.shape == (12, 1) and present.tolist() == [True]
+
+
+def test_an_axis_that_the_robot_lacks_is_zero_and_not_present():
+    drive = recorded.drive(1)
+    actions, present = driven_axes(drive, ('linear_y', 'angular_z', 'linear_x'), 'there')
+    assert present.tolist() == [False, True, True] and not actions[:, 0].any()
+    np.testing.assert_array_equal(actions[:, 1:], drive.actions[:, ::-1])
+    with pytest.raises(TrainingError, match=r"drives only \['linear_y'\].*action\.limits"):
+        driven_axes(drive, ('linear_y',), 'there')
 
 
 def test_no_stamps_need_a_rate(tmp_path):
@@ -112,6 +122,30 @@ def test_sessions_stay_whole(recordings):
     assert [len({r.session for r in part}) for part in parts] == [2, 1, 1]
     with pytest.raises(TrainingError, match='1 sessions are too few'):
         partition(recordings, 'session', 0.25, 0.25)
+
+
+def test_days_stay_whole_whatever_the_folder(tmp_path):
+    midnight = 1_700_006_400 * 10**9  # 2023-11-15 00:00 UTC
+    for seed in range(1, 13):
+        # Three drives a day, in two folders; the last of a day ends after the next midnight.
+        day, number = divmod(seed - 1, 3)
+        begin = midnight + (day + 1) * 86_400 * 10**9 - (3 - number) * 10**9
+        drive = recorded.drive(seed, side='left' if seed % 2 else 'right')
+        moved = drive.stamps_ns - drive.stamps_ns[0] + begin
+        folder = tmp_path / f'robot{seed % 2}'
+        folder.mkdir(exist_ok=True)
+        write_episode(EpisodeRef(folder / f'drive_{seed:03d}.h5'),
+                      replace(drive, stamps_ns=moved))
+    config = recorded.config(train__split_by='date', train__validation_share=0.25,
+                             train__test_share=0.25)
+    parts = gather(config, [tmp_path], recorded.Reader()).parts
+    days = [sorted({r.date for r in part}) for part in parts]
+    assert [len(part) for part in parts] == [6, 3, 3]
+    assert sorted(day for part in days for day in part) == [
+        f'2023-11-{day}' for day in (15, 16, 17, 18)]
+    assert all({r.session.split('/')[-1] for r in part} == {'robot0', 'robot1'} for part in parts)
+    with pytest.raises(TrainingError, match='1 dates are too few'):
+        partition(parts.validation, 'date', 0.25, 0.25)
 
 
 def test_the_same_actions_in_two_parts_are_leakage(recordings):

@@ -16,6 +16,9 @@ from typer.testing import CliRunner
 from vla_nav.cli import bench
 from vla_nav.cli import train as cli
 from vla_nav.contracts import Frame, NotUnderstood
+from vla_nav.episodes.fingerprint import picture_hash
+from vla_nav.episodes.readers import open_episode
+from vla_nav.episodes.store import EpisodeRef
 from vla_nav.runtimes import load_policy
 
 SMALL = ['head.window_s=0.4', 'train.epochs=2', 'train.batch=4', 'train.precision=fp32',
@@ -69,6 +72,23 @@ def test_its_figures_stand_beside_baselines(trained):
     assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
     split = json.loads((trained / 'split.json').read_text())
     assert [len(split[part]) for part in ('train', 'validation', 'test')] == [8, 2, 2]
+
+
+def test_its_statistics_are_of_the_training_episodes_alone(place, trained):
+    split = json.loads((trained / 'split.json').read_text())
+    kept = json.loads((trained / 'config.json').read_text())['training']['statistics']
+    actions = {}
+    for path in (place / 'day').glob('*.h5'):
+        with open_episode(EpisodeRef(path)) as episode:
+            actions[picture_hash(episode)] = episode.actions[:, :2]
+    assert len(actions) == 12 and kept['axes'] == list(recorded.AXES)
+    train = np.concatenate([actions[name] for name in split['train']])
+    everything = np.concatenate([*actions.values()])
+    assert (kept['episodes'], kept['frames']) == (8, len(train))
+    for name, of in {'mean': np.mean, 'median': np.median, 'std': np.std, 'min': np.min,
+                     'max': np.max}.items():
+        assert kept[name] == pytest.approx(of(train, axis=0).tolist(), abs=2e-5), name
+    assert kept['mean'] != pytest.approx(everything.mean(0).tolist(), abs=1e-3)
 
 
 def cached_files(root):

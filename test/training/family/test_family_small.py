@@ -93,7 +93,9 @@ def test_its_card_tells_what_it_is(trained: Path) -> None:
     assert 'chunks of 8 steps of 100 ms (of 10: the labels have no more)' in card
     assert 'vla-nav train small robovlms_small' in card
     found = json.loads((trained / 'metrics.json').read_text())
-    assert found['frames'] == 180 and 0 <= found['validation']['mae'] < 2
+    assert (found['frames'], found['episodes']) == (180, 6)
+    assert (found['steps'], found['memory_steps']) == (QUICK.see.last, QUICK.remember.steps)
+    assert 0 <= found['validation']['mae'] < 2
     assert [row['step'] for row in history(str(trained))] == [QUICK.see.last]
     assert (trained / 'curves.png').read_bytes().startswith(b'\x89PNG')
 
@@ -112,7 +114,8 @@ def test_each_round_drives_with_what_the_one_before_has_learned(
                            replace(QUICK, rounds=2))
     assert [number for number, _ in drove] == [0, 1]
     assert not torch.equal(drove[0][1], drove[1][1])
-    assert metrics['frames'] == 180 + 2 * 60
+    assert (metrics['frames'], metrics['episodes']) == (180 + 2 * 60, 6 + 2 * 2)
+    assert metrics['steps'] == 6
     # Two steps to see, and two after each of the rounds.
     assert [row['step'] for row in metrics['history']] == [2, 4, 6]
     assert 'in 2 rounds from step 2 on. 6 steps of' in (tmp_path / 'out' / 'README.md').read_text()

@@ -92,7 +92,8 @@ OFFLINE = {'mae': {name: {'value': value, 'low': value / 2, 'high': 2 * value} f
     'text-blind': 0.2}.items()}}
 LOOP = {'success_rate': 0.75, 'ci95': [0.6, 0.9], 'episodes': 4, 'side_accuracy': 1.0,
         'goal_accuracy': 1.0}
-TRAINED = {'parameters': 1000, 'seconds': 60.0, 'weights': [0.5, 0.3, 0.2],
+TRAINED = {'parameters': 1000, 'frames': 90_000, 'episodes': 600, 'steps': 7000,
+           'memory_steps': 3000, 'seconds': 60.0, 'weights': [0.5, 0.3, 0.2],
            'validation_episodes': 3, 'test_episodes': 4,
            'ensemble_minus_best': {'value': -0.01, 'low': -0.02, 'high': 0.0}}
 
@@ -120,6 +121,7 @@ def test_a_study_goes_on_where_it_was_and_gives_a_table(tmp_path, monkeypatch):
     monkeypatch.setattr(study.subprocess, 'run', run)
     for name in ('_drive', '_record'):
         monkeypatch.setattr(study, name, lambda *arguments: None)
+    monkeypatch.setattr(study, 'made', lambda: f'commit {len(broken)}')
     said = []
     with pytest.raises(TrainingError, match=r'failed: vla-nav train small robovlms_small'):
         study.run_study(tmp_path / 'work', study.QUICK, tmp_path, said.append)
@@ -131,7 +133,14 @@ def test_a_study_goes_on_where_it_was_and_gives_a_table(tmp_path, monkeypatch):
     assert len(commands) - done == 3 + 4 * 3
     row = next(line for line in page.splitlines() if line.startswith('| hybrid_small'))
     assert '0.1000' in row and '0.333' in row and 'yes, **no**, yes' in row and '0.750' in row
-    assert 'vla-nav evaluate closed-loop' in page and (tmp_path / 'work' / 'study.json').exists()
+    assert '| hybrid_small | 1,000 | 90,000 | 600 | 7,000 | 3,000 | 1 |' in row
+    assert 'vla-nav evaluate closed-loop' in page
+    kept = json.loads((tmp_path / 'work' / 'study.json').read_text())
+    for key in ('frames', 'episodes', 'steps', 'memory_steps', 'seconds'):
+        assert kept['members']['hybrid_small'][f'training_{key}'] == TRAINED[key]
+    # Two members are of the first sitting, by the commit of that time.
+    assert set(kept['made'].split(' and ')) == {'commit 1', 'commit 0'}
+    assert kept['machine']['cores'] > 0
     # Nobody is validated on what it learns from, and all learn from the same.
     for words in commands[:3]:
         frames, unseen = (words[words.index(f'--{name}') + 1] for name in ('frames', 'unseen'))

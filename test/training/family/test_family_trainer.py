@@ -92,8 +92,9 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(whole, data, tmp_path)
     assert_same_result(whole, tmp_path)
 
 
-def test_two_processes_give_the_result_of_one(whole, data, tmp_path):
-    done = child(data, tmp_path, SETTINGS, launch=(
+@pytest.mark.parametrize('accumulate', [1, 2])
+def test_two_processes_give_the_result_of_one(whole, data, tmp_path, accumulate):
+    done = child(data, tmp_path, {**SETTINGS, 'train__accumulate': accumulate}, launch=(
         '-m', 'accelerate.commands.launch', '--multi_gpu', '--num_processes', '2',
         '--num_machines', '1', '--mixed_precision', 'no', '--dynamo_backend', 'no',
         '--main_process_port', '0'))
@@ -196,6 +197,20 @@ def test_it_stops_when_it_gets_no_better(data, tmp_path, monkeypatch):
 def test_half_precision_runs_on_a_processor(data, tmp_path):
     progress = run(data, tmp_path, recorded.config(train__epochs=1, train__precision='bf16'))
     assert progress.history[0]['train_loss'] < 1
+
+
+@pytest.mark.parametrize('wanted', [True, False])
+def test_deterministic_holds_while_it_trains_and_not_longer(data, tmp_path, wanted):
+    seen = set()
+
+    def look(*step):
+        seen.add((torch.are_deterministic_algorithms_enabled(),
+                  torch.backends.cudnn.deterministic, not torch.backends.cudnn.benchmark))
+    run(data, tmp_path, recorded.config(train__epochs=1, train__deterministic=wanted), look)
+    assert seen == {(wanted,) * 3}
+    assert not torch.are_deterministic_algorithms_enabled()
+    assert not torch.backends.cudnn.deterministic
+    assert not wanted or os.environ['CUBLAS_WORKSPACE_CONFIG'] == ':4096:8'
 
 
 def test_a_batch_must_be_divisible(data, tmp_path):

@@ -10,7 +10,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from vla_nav.cli import train as cli
 from vla_nav.contracts import Frame, NotUnderstood
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.episodes.tub import read_tub
@@ -35,7 +37,8 @@ from vla_nav.training.tub.report import write_report
 from vla_nav.training.tub.ridge import STRENGTHS, Ridge
 
 _NETWORK = TrackConfig(height=40, width=80, chunk=4, channels=4, hidden=8, members=2)
-_RECIPE = Recipe(network=_NETWORK, copies=2, steps=40, every=20, batch=16, inner=2)
+_RECIPE = Recipe(network=_NETWORK, sizes=((4, 8), (6, 12)), augmentations=(0.5, 1.0), copies=2,
+                 steps=40, every=20, batch=16, inner=2)
 
 
 def _line(steering: float, shape: tuple[int, int]) -> np.ndarray:
@@ -224,7 +227,8 @@ def test_a_fit_learns_steering_from_pictures_and_is_what_the_graph_runs(tmp_path
             chunk, arrived, state = policy(torch.from_numpy(frames.images[index])[None], state)
             np.testing.assert_allclose(chunk[0].numpy(), chunks[row], atol=1e-5)
             assert float(arrived) == 0.0
-    assert tuned.steps in (20, 40)
+    assert tuned.steps in (20, 40) and tuned.form in _RECIPE.forms()
+    assert (policy.config.channels, policy.config.hidden) in _RECIPE.sizes
     assert export_policy(policy, tmp_path / 'policy.onnx') <= PARITY_BOUND
 
 
@@ -269,4 +273,21 @@ def test_a_study_is_kept_fold_by_fold_and_told(tub, tmp_path, monkeypatch):
     page = write_report(results, _RECIPE, 'drive.tar.gz', tmp_path / 'docs').read_text('utf-8')
     assert '--tub drive.tar.gz --fold 2' in page
     assert (tmp_path / 'docs' / 'images' / 'tub.png').stat().st_size > 10_000
-    assert json.loads((tmp_path / 'docs' / 'tub.json').read_text())['summary']['folds'] == 1
+    kept = json.loads((tmp_path / 'docs' / 'tub.json').read_text())
+    assert kept['summary']['folds'] == 1 and kept['made'] == results[0]['made']
+
+
+def test_a_full_memory_names_a_smaller_batch_and_leaves_the_bundle(tub, tmp_path, monkeypatch):
+    out = tmp_path / 'tub'
+    out.mkdir()
+    (out / 'config.json').write_text('of an earlier training')
+
+    def full(*arguments):
+        raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate 20.00 GiB')
+    monkeypatch.setattr('vla_nav.training.tub.fit.train_member', full)
+    result = CliRunner().invoke(cli.app, ['tub', '--tub', str(tub), '--out', str(out),
+                                          '--batch', '8'])
+    said = ' '.join(result.stderr.split())
+    assert result.exit_code == 1 and 'error: out of memory: CUDA' in said, result.output
+    assert '--batch 4, now 8' in said and 'is kept' in said
+    assert [file.name for file in out.iterdir()] == ['config.json']

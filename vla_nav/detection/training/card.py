@@ -29,8 +29,8 @@ precision and recall at a score of {threshold}.
     {command}
 
 {epochs} epochs at batch {batch}, AdamW, learning rate {rate}, seed {seed}, {minutes} minutes
-({versions}). The weights are the running average after the last epoch, none was chosen by its
-validation. The losses are in `learning_curve.png`, every figure in `metrics.json`.
+({versions}){start}. The weights are the running average after the last epoch, none was chosen by
+its validation. The losses are in `learning_curve.png`, every figure in `metrics.json`.
 
 ## Licence
 
@@ -82,6 +82,8 @@ def write_card(folder: Path, config: DetectorConfig) -> None:
         rate=recipe['rate'], seed=recipe['seed'], minutes=round(training['seconds'] / 60),
         versions=', '.join(f'{name} {version}'
                            for name, version in training['versions'].items()),
+        start=f', from weights with the SHA-256 {training["start"][:12]}…'
+        if training.get('start') else '',
         licence=config.licence), 'utf-8')
 
 

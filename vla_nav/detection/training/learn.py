@@ -22,6 +22,7 @@ from vla_nav.detection.training.eager import EagerDetector
 from vla_nav.detection.training.gate import CURVE_SCORE, IOU_THRESHOLD, SCORE_THRESHOLD, look
 from vla_nav.detection.training.pictures import Pictures
 from vla_nav.detection.training.recipe import Recipe
+from vla_nav.detection.training.start import begin_from, weights_of
 from vla_nav.detection.training.yolo import ultralytics
 from vla_nav.training import cores
 
@@ -35,7 +36,8 @@ CHECKED = 200
 class Job:
     """What to train: a level with an activation (``width`` None: the level's own), by a recipe.
 
-    Two trainings of the same job on the same pictures give the same network.
+    ``start`` is a trained bundle to begin from (None: from nothing). Two trainings of the same
+    job on the same pictures give the same network.
     """
 
     level: str
@@ -43,19 +45,27 @@ class Job:
     classes: tuple[str, ...]
     recipe: Recipe
     width: float | None = None
+    start: Path | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the job as JSON holds it."""
-        return {**asdict(self), 'classes': list(self.classes)}
+        """Return the job as JSON holds it; raise DetectorError where ``start`` cannot be read.
+
+        Of ``start`` it holds the weights' checksum, wherever they lie.
+        """
+        start = weights_of(self.start).sha256 if self.start else None
+        return {**asdict(self), 'classes': list(self.classes), 'start': start}
 
     def architecture(self) -> dict[str, Any]:
         """Return the network's description; raise LevelError."""
         return levels.read_level(self.level, self.activation, self.width)
 
     def build(self) -> nn.Module:
-        """Return the fresh network, the same each time."""
+        """Return the network to begin with, the same each time; raise DetectorError."""
         torch.manual_seed(self.recipe.seed)
-        return levels.build(self.architecture(), self.classes)
+        model = levels.build(self.architecture(), self.classes)
+        if self.start is not None:
+            begin_from(model, self.start)
+        return model
 
 
 def train(job: Job, dataset: Dataset, folder: Path, device: str = 'cpu', workers: int = 1) -> None:

@@ -1,8 +1,9 @@
 """Features of frozen backbones, computed once a picture and memory-mapped from then on.
 
-One safetensors file an episode and light. Its name is a hash of all that its content depends on:
-the backbones' weights, the preprocessing, the pictures, the instruction, the light. So what is
-stale is never found, and what was damaged or swapped does not match the checksums inside.
+Where something learns inside of a backbone, what lies before it is kept. One safetensors file an
+episode and light. Its name is a hash of all that its content depends on: the backbones' frozen
+weights, the preprocessing, the pictures, the instruction, the light. So what is stale is never
+found, and what was damaged or swapped does not match the checksums inside.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,15 +49,15 @@ class CacheSettings:
 
 
 class FeatureCache:
-    """Windows of features [T, F], for recordings whose every picture has been encoded."""
+    """Windows of features [T, P], for recordings whose every picture has been encoded."""
 
     def __init__(self, features: Sequence[Sequence[Tensor]]) -> None:
-        """Take features[recording][variant], each [N, F]; the first variant is the true light."""
+        """Take features[recording][variant], each [N, P]; the first variant is the true light."""
         self._features = features
 
     def window(self, recording: int, rows: NDArray[np.int64],
                rng: np.random.Generator | None = None) -> Tensor:
-        """Return float32 [T, F]; ``rng`` draws the light, None takes the true one."""
+        """Return float32 [T, P]; ``rng`` draws the light, None takes the true one."""
         variants = self._features[recording]
         variant = 0 if rng is None else int(rng.integers(len(variants)))
         return variants[variant][torch.from_numpy(rows)].float()
@@ -98,16 +100,18 @@ class FeatureStore:
         """Encode what is missing or damaged and return how many pictures that were.
 
         Of ``ranks`` processes each does its share. ``note`` is told of each bunch of pictures.
+        Raises TrainingError where the disk has no room for them.
         """
-        done = 0
-        for index in range(rank, len(self._recordings), ranks):
+        missing = [(index, variant) for index in range(rank, len(self._recordings), ranks)
+                   for variant, path in enumerate(self._paths[index])
+                   if not _intact(path, len(self._recordings[index]))]
+        done = sum(len(self._recordings[index]) for index, _ in missing)
+        self._check_room(done)
+        for index, variant in missing:
             length = len(self._recordings[index])
-            for variant, path in enumerate(self._paths[index]):
-                if not _intact(path, length):
-                    features = self._encode(index, np.arange(length), self._light(index, variant))
-                    _write(path, features, self._recordings[index].name)
-                    done += length
-                    note(length)
+            features = self._encode(index, np.arange(length), self._light(index, variant))
+            _write(self._paths[index][variant], features, self._recordings[index].name)
+            note(length)
         self._pictures.close()
         return done
 
@@ -123,7 +127,9 @@ class FeatureStore:
         for index in sorted({0, count // 2, count - 1}):
             rows = np.array([len(self._recordings[index]) // 2])
             now, kept = self._encode(index, rows).float(), cache.window(index, rows)
-            off = float((kept - now).norm() / now.norm().clamp_min(1e-6))
+            # Each backbone by itself, or a large one hides what is wrong with another.
+            off = max(float((a - b).norm() / b.norm().clamp_min(1e-6)) for a, b in zip(
+                *(part.split(self._policy.kept_sizes, 1) for part in (kept, now))))
             if not off <= _SAME:
                 raise TrainingError(
                     f'{self._settings.folder}: the kept features of '
@@ -132,6 +138,17 @@ class FeatureStore:
                     'is then computed again')
         self._pictures.close()
         return cache
+
+    def _check_room(self, pictures: int) -> None:
+        folder = self._settings.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        needed = pictures * sum(self._policy.kept_sizes) * torch.half.itemsize
+        free = shutil.disk_usage(folder).free
+        if needed > free:
+            raise TrainingError(
+                f'{folder}: features of {pictures} pictures take {needed / 1e6:,.0f} MB, '
+                f'{free / 1e6:,.0f} MB are free there: set train.lights=1, give a folder on '
+                'another disk with --cache, or train with train.cache=false')
 
     def _encode(self, index: int, rows: NDArray[np.int64], light: Light | None = None) -> Tensor:
         words = self._instructions.select([index]).to(next(self._policy.parameters()).device)
@@ -142,8 +159,9 @@ class FeatureStore:
             images = self._pictures.read(index, some)
             seen = torch.from_numpy(images if light is None else light.on(images))
             with torch.inference_mode():
-                parts.append(self._policy.encode(seen.to(words.features.device),
-                                                 words.select([0] * len(some))).half().cpu())
+                parts.append(self._policy.precompute(
+                    seen.to(words.features.device),
+                    words.select([0] * len(some))).half().cpu())
         self._policy.train(was_training)
         features = torch.cat(parts)
         if not torch.isfinite(features).all():

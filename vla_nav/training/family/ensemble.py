@@ -38,7 +38,8 @@ class Drives(NamedTuple):
 class Predictions:
     """Velocities driven at once, SI: ``members`` [M, N, A], ``labels`` [N, A].
 
-    ``episode`` int64 [N] tells which drive each belongs to.
+    ``episode`` int64 [N] tells which drive each belongs to. Labels are NaN along axes that a
+    drive's robot lacks; these do not count.
     """
 
     members: NDArray[np.float64]
@@ -98,31 +99,31 @@ def predict(policies: Sequence[Policy], drives: Sequence[Recording],
         note()
     return Predictions(
         np.stack([np.concatenate(own) for own in members]).astype(np.float64),
-        np.concatenate([drive.actions for drive in drives]).astype(np.float64),
+        np.concatenate([np.where(drive.present, drive.actions, np.nan) for drive in drives]
+                       ).astype(np.float64),
         np.repeat(np.arange(len(drives)), [len(drive) for drive in drives]))
 
 
 def fit_weights(found: Predictions) -> NDArray[np.float64]:
-    """Return weights [M] of at least 0 that add up to 1 and give the least absolute error.
+    """Return weights [M] of at least 0 that add up to 1 and give the least squared error.
 
-    The problem is convex; from the uniform weights and from each member alone, so that the
-    result is never worse than the best member.
+    Stacked regressions (Breiman 1996). The problem is convex; each member alone stands for
+    election too, so that the result is never worse than the best member.
     """
     count = len(found.members)
+    known = ~np.isnan(found.labels)
+    members, labels = found.members[:, known], found.labels[known]
+    products = members @ members.T / labels.size
+    shared = members @ labels / labels.size
 
     def error(weights: NDArray[np.float64]) -> float:
-        return float(np.abs(np.tensordot(weights, found.members, 1) - found.labels).mean())
+        return float(weights @ products @ weights - 2 * weights @ shared)
 
-    def smooth(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        # Almost the absolute error, with a slope everywhere.
-        off = np.tensordot(weights, found.members, 1) - found.labels
-        size = np.sqrt(off ** 2 + 1e-6)
-        return float(size.mean()), np.tensordot(found.members, off / size / off.size, 2)
-
-    start = np.full(count, 1 / count)
-    solution = minimize(smooth, start, jac=True, method='SLSQP', bounds=[(0, 1)] * count,
+    solution = minimize(error, np.full(count, 1 / count),
+                        jac=lambda w: 2 * (products @ w - shared), method='SLSQP',
+                        bounds=[(0, 1)] * count,
                         constraints={'type': 'eq', 'fun': lambda w: w.sum() - 1},
-                        options={'ftol': 1e-10, 'maxiter': 300}).x
+                        options={'ftol': 1e-12, 'maxiter': 300}).x
     solution = np.where(solution < _LEAST, 0.0, solution)
     candidates = [solution / solution.sum(), *np.eye(count)]
     return np.asarray(min(candidates, key=error), np.float64)
@@ -130,10 +131,11 @@ def fit_weights(found: Predictions) -> NDArray[np.float64]:
 
 def _figures(test: Predictions, weights: NDArray[np.float64],
              bundles: Sequence[Path]) -> dict[str, Any]:
-    counts = np.bincount(test.episode) * test.labels.shape[1]
+    counts = np.bincount(test.episode, (~np.isnan(test.labels)).sum(1))
 
     def sums(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.bincount(test.episode, np.abs(rows - test.labels).sum(1)).astype(np.float64)
+        return np.asarray(np.bincount(test.episode, np.nansum(np.abs(rows - test.labels), 1)),
+                          np.float64)
     each = [sums(member) for member in test.members]
     whole = sums(np.tensordot(weights, test.members, 1))
     best = min(range(len(each)), key=lambda m: each[m].sum())

@@ -20,7 +20,7 @@ from vla_nav.policies.instructions import Reads
 from vla_nav.training.family.partition import Parts, partition
 from vla_nav.training.family.problems import TrainingError
 from vla_nav.training.family.recordings import Recording, read_recordings
-from vla_nav.training.family.statistics import action_statistics, check_limits
+from vla_nav.training.family.statistics import action_statistics, check_axes, check_limits
 from vla_nav.training.family.steps import Labels
 from vla_nav.training.family.windows import Shape
 
@@ -64,6 +64,7 @@ def gather(config: FamilyConfig, data: Sequence[Path],
     recordings = read_recordings(data, space.names, t.rate_hz)
     instructions = read_instructions(recordings, reader)
     parts = partition(recordings, t.split_by, t.validation_share, t.test_share, t.seed)
+    check_axes(parts.train, space)
     check_limits(parts.train, space)
     shape = Shape(config.window, config.action.chunk, config.step_ns)
     return Material(recordings, parts, instructions, Labels(recordings, shape, space),

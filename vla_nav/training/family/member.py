@@ -120,7 +120,9 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
         job = replace(job, frames=folders, folder=work / nth('mend', number),
                       stretch=_later(plan.mend, number), before=job)
         learn_glimpses(job)
-    count = len(Frames([*folders]))
+    learned = Frames([*folders])
+    count, episodes = len(learned), len(learned.bounds)
+    del learned  # its labels take hundreds of megabytes
     policy, glimpse = load_glimpses(job.folder, config)
     size = config.fusion.size
     with named_memory(lambda: f'end other programs and give the same command, which goes on from '
@@ -131,10 +133,12 @@ def train_member(name: str, overrides: Sequence[str], frames: Path, validation: 
             memory = learn_to_remember(policy, features, plan.remember, notes)
         found = judge(policy, encode(glimpse, size, unseen, work / 'unseen', plan.encoded))
     glimpses = checkpoint.read_progress(job.folder)
+    steps = _later(plan.mend, plan.rounds - 1).last if plan.own else plan.see.last
     metrics = {
         'command': command, 'version': __version__, 'preset': config.name,
         'parameters': sum(p.numel() for p in policy.parameters()),
         'seconds': round(time.monotonic() - began, 1), 'frames': count,
+        'episodes': episodes, 'steps': steps, 'memory_steps': plan.remember.steps,
         'see_seconds': round(glimpses.seconds, 1), 'remember': memory, 'validation': found,
         'plan': asdict(plan), 'torch': torch.__version__, 'peak_memory_gib': peak_memory_gib(),
         'history': glimpses.history}
@@ -194,7 +198,7 @@ def _card(config: FamilyConfig, metrics: dict[str, Any], plan: MemberPlan,
         command=metrics['command'] or '(from Python)', frames=metrics['frames'],
         own=plan.own * plan.rounds, before=plan.see.last,
         rounds='one round' if plan.rounds == 1 else f'{plan.rounds} rounds',
-        steps=_later(plan.mend, plan.rounds - 1).last if plan.own else plan.see.last,
-        batch=plan.see.batch * plan.workers, memory_steps=plan.remember.steps,
+        steps=metrics['steps'], batch=plan.see.batch * plan.workers,
+        memory_steps=metrics['memory_steps'],
         window=config.window, minutes=round(metrics['seconds'] / 60, 1), workers=plan.workers,
         memory=metrics['peak_memory_gib'], seed=plan.see.seed, **metrics['validation'])

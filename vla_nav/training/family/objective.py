@@ -42,7 +42,7 @@ class Imitation(nn.Module):
     """Policy and loss in one module, so that what wraps a network wraps both."""
 
     def __init__(self, policy: FamilyPolicy, config: TrainConfig, cached: bool) -> None:
-        """Take pictures, or with ``cached`` features that :meth:`FamilyPolicy.encode` gave."""
+        """Take pictures, or with ``cached`` what :meth:`FamilyPolicy.precompute` gave."""
         super().__init__()
         self.policy, self._config, self._cached = policy, config, cached
 
@@ -57,20 +57,22 @@ class Imitation(nn.Module):
         """Return chunks float32 [B, T, K, A], arrival logits [B, T], the memory behind them."""
         if state is None:
             state = self.policy.initial_state(len(inputs))
-        features = inputs if self._cached else self._encode(inputs, instructions)
+        features = self._encode(inputs, instructions)
         chunks, arrived, state = self.policy.act(features, state)
         return chunks.float(), arrived.float(), state
 
-    def _encode(self, images: Tensor, instructions: Instructions) -> Tensor:
+    def _encode(self, inputs: Tensor, instructions: Instructions) -> Tensor:
+        if self._cached and self.policy.cacheable:
+            return inputs  # there is nothing to complete
+        encode = self.policy.complete if self._cached else self.policy.encode
         if self._config.gradient_checkpointing and self.training and not self.policy.cacheable:
             # A time step after the other, so that the activations of one only are ever there.
             return torch.stack([
-                checkpoint(self.policy.encode, step, instructions, use_reentrant=False)
-                for step in images.unbind(1)], 1)
-        steps = images.shape[1]
-        rows = [row for row in range(len(images)) for _ in range(steps)]
-        return self.policy.encode(images.flatten(0, 1), instructions.select(rows)).unflatten(
-            0, (-1, steps))
+                checkpoint(encode, step, instructions, use_reentrant=False)
+                for step in inputs.unbind(1)], 1)
+        steps = inputs.shape[1]
+        rows = [row for row in range(len(inputs)) for _ in range(steps)]
+        return encode(inputs.flatten(0, 1), instructions.select(rows)).unflatten(0, (-1, steps))
 
 
 def sums(chunks: Tensor, arrived: Tensor, batch: Batch, config: TrainConfig) -> Sums:
@@ -78,14 +80,13 @@ def sums(chunks: Tensor, arrived: Tensor, batch: Batch, config: TrainConfig) -> 
 
     The loss of arrival logits [B, T] weighs a tenth of the chunks', where arrivals are known.
     """
-    counts = batch.mask[..., None].to(chunks.dtype)
+    counts = batch.mask.to(chunks.dtype)
     error = (chunks - batch.targets).abs()
     loss = _LOSSES[config.loss](chunks, batch.targets, config.huber_beta)
-    axes = chunks.shape[-1]
     known = ~batch.arrived.isnan()
     arrival = functional.binary_cross_entropy_with_logits(arrived[known], batch.arrived[known],
                                                           reduction='sum')
     each = _ARRIVAL * chunks[0, 0].numel()  # as many values as a picture's chunk has
     return Sums((loss * counts).sum() + each * arrival, (error * counts).sum().detach(),
-                (error * counts)[:, :, 0].sum((0, 1)).detach(), counts.sum() * axes,
-                counts[:, :, 0].sum((0, 1)).expand(axes))
+                (error * counts)[:, :, 0].sum((0, 1)).detach(), counts.sum(),
+                counts[:, :, 0].sum((0, 1)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch.multiprocessing import ProcessRaisedException
@@ -35,6 +36,12 @@ def named_memory(remedy: Callable[[], str]) -> Iterator[None]:
             raise
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise TrainingError(f'out of memory: {first[:200]}\n  -> {remedy()}') from error
+
+
+def smaller_batch(batch: int, data: str, out: Path) -> str:
+    """Return the remedy of a training whose bundle ``out`` is written at its end."""
+    less = f'a smaller batch (--batch {batch // 2}, now {batch}), or ' if batch > 1 else ''
+    return f'give {less}{data}; nothing was written to {out}, and a bundle that lies there is kept'
 
 
 @contextmanager

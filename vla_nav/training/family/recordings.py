@@ -26,9 +26,11 @@ class Recording:
     """One episode: where it is, what was said and done, and what identifies it.
 
     ``actions`` float32 [N, A] are SI velocities along the policy's axes, ``stamps_ns`` int64 [N]
-    increase. ``pictures`` and ``driven`` are hashes of the middle picture and of the actions:
-    two recordings that share one of them hold the same drive. ``session`` is the folder of a
-    file, or the file where many episodes share one. ``success`` is None where nobody said.
+    increase. ``present`` bool [A] are the axes that the robot has; the others are 0 in
+    ``actions``, and teach nothing. ``pictures`` and ``driven`` are hashes of the middle picture
+    and of the actions: two recordings that share one of them hold the same drive. ``session`` is
+    the folder of a file, or the file where many episodes share one. ``success`` is None where
+    nobody said.
     """
 
     ref: EpisodeRef
@@ -38,6 +40,7 @@ class Recording:
     session: str
     date: str
     actions: NDArray[np.float32]
+    present: NDArray[np.bool_]
     stamps_ns: NDArray[np.int64]
     pictures: str
     driven: str
@@ -98,7 +101,7 @@ def fingerprints(recordings: Iterable[Recording]) -> list[str]:
 def _read(ref: EpisodeRef, root: Path, axes: tuple[str, ...],
           rate_hz: float | None) -> Recording:
     with open_episode(ref) as episode:
-        actions = driven_axes(episode, axes, str(ref))
+        actions, present = driven_axes(episode, axes, str(ref))
         stamps = _stamps(episode, str(ref), rate_hz)
         folder = root if root.is_dir() else root.parent
         name = (Path(folder.name) / ref.path.relative_to(folder)).as_posix()
@@ -109,27 +112,40 @@ def _read(ref: EpisodeRef, root: Path, axes: tuple[str, ...],
             session=Path(name).parent.as_posix() if alone else name,
             date=datetime.datetime.fromtimestamp(
                 int(stamps[0]) / 1e9, datetime.timezone.utc).date().isoformat(),
-            actions=actions, stamps_ns=stamps, pictures=picture_hash(episode),
+            actions=actions, present=present, stamps_ns=stamps, pictures=picture_hash(episode),
             driven=hashlib.sha256(episode.actions.tobytes()).hexdigest()[:32],
             success=episode.success)
 
 
-def driven_axes(episode: Episode, axes: tuple[str, ...], source: str) -> NDArray[np.float32]:
-    """Return the actions [N, A] along ``axes``; TrainingError where the two do not fit."""
+def driven_axes(episode: Episode, axes: tuple[str, ...], source: str
+                ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the actions [N, A] along ``axes``, and which of these [A] the robot has.
+
+    An axis that it has not is 0. Raises TrainingError where it has none of them, or was driven
+    along another.
+    """
     there = episode.action_names
-    lacking = [axis for axis in axes if axis not in there]
-    if lacking:
+    present = np.array([axis in there for axis in axes])
+    if not present.any():
         raise TrainingError(
-            f'{source}: action_names: the recording has {list(there)}, the policy also drives '
-            f'{lacking}: set action.limits={_example(there)}, or leave the recording out')
+            f'{source}: action_names: the recording has {list(there)}, the policy drives only '
+            f'{list(axes)}: set action.limits={limits_for(there)}, or leave the recording out')
     for axis in there:
         most = float(np.abs(episode.actions[:, there.index(axis)]).max())
         if axis not in axes and most > _STILL:
             raise TrainingError(
                 f'{source}: actions: {axis} was driven (up to {most:.2f}), but the policy has '
-                f'only {list(axes)}: set action.limits={_example(there)}; half of a drive cannot '
-                'be learned')
-    return np.ascontiguousarray(episode.actions[:, [there.index(axis) for axis in axes]])
+                f'only {list(axes)}: set action.limits={limits_for((*axes, axis))}; half of a '
+                'drive cannot be learned')
+    actions = np.zeros((len(episode), len(axes)), np.float32)
+    actions[:, present] = episode.actions[:, [there.index(axis) for axis in axes
+                                              if axis in there]]
+    return actions, present
+
+
+def limits_for(names: Sequence[str]) -> str:
+    """Return the setting of ``action.limits`` for a policy with these axes."""
+    return '{' + ', '.join(f'{name}: LIMIT' for name in names) + '}'
 
 
 def _stamps(episode: Episode, source: str, rate_hz: float | None) -> NDArray[np.int64]:
@@ -144,7 +160,3 @@ def _stamps(episode: Episode, source: str, rate_hz: float | None) -> NDArray[np.
         raise EpisodeError(source, f'stamps_ns[{row}]', 'does not increase: sort the pictures by '
                            'stamp, each once')
     return stamps
-
-
-def _example(names: Sequence[str]) -> str:
-    return '{' + ', '.join(f'{name}: LIMIT' for name in names) + '}'

@@ -122,6 +122,11 @@ def _card(config: FamilyConfig, trained: Trained, metrics: dict[str, Any]) -> st
 def _table(metrics: dict[str, Any], axes: tuple[str, ...]) -> str:
     columns = (*axes, 'joint')
     return '\n'.join(table_lines(['part', 'predictor', *columns, 'n'], (
-        [part, name, *(f'{table[axis]["mae"]:.4f}' for axis in columns), metrics[part]['samples']]
+        [part, name, *(_figure(table[axis]['mae']) for axis in columns), metrics[part]['samples']]
         for part in ('validation', 'test')
         for name, table in metrics.get(part, {}).get('predictors', {}).items())))
+
+
+def _figure(value: float | None) -> str:
+    """Return a figure, or a dash for an axis that no robot of the part has."""
+    return '–' if value is None else f'{value:.4f}'

@@ -68,7 +68,7 @@ def prepared(job: Job, notes: Notes) -> Iterator[tuple[Trainer, Trained]]:
         material = gather(job.config, job.data, job.phrases or InstructionReader(job.reader))
         torch.manual_seed(t.seed)
         policy = FamilyPolicy(job.config, job.weights).to(accelerator.device)
-        cached = t.cache and policy.cacheable
+        cached = t.cache and policy.precomputable
         began = time.monotonic()
         encoded, source = 0, None
         if cached:

@@ -36,8 +36,7 @@ def _epoch(job: Job, place: Path, cache: bool, notes: Notes) -> dict[str, Any]:
                   notes) as (trainer, trained):
         if cache and not trained.cached:
             raise TrainingError(f'the backbones of {job.config.name} train, so their features '
-                                'cannot be kept: set backbone.*.tune=frozen (and '
-                                'backbone.kosmos2.readout=last)')
+                                'cannot be kept: set backbone.*.tune=frozen')
         trainer.train_epoch(None)  # the first one loads and allocates, whatever it computes
         trainer.progress.epoch += 1
         began = time.monotonic()

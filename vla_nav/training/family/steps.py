@@ -19,7 +19,7 @@ from vla_nav.training.family.windows import Shape, Track
 
 
 class Source(Protocol):
-    """Gives what the network sees: pictures uint8 [T, H, W, 3], or their features [T, F]."""
+    """Gives what the network sees: pictures uint8 [T, H, W, 3], or what is kept of them [T, P]."""
 
     def window(self, recording: int, rows: NDArray[np.int64],
                rng: np.random.Generator | None = None) -> Tensor:
@@ -30,8 +30,9 @@ class Batch(NamedTuple):
     """B windows.
 
     ``inputs`` [B, T, ...] of a source, ``recording`` int64 [B], ``targets`` float32
-    [B, T, K, A] normalised, ``mask`` bool [B, T, K] where a target counts. ``arrived`` float32
-    [B, T] is 1 where the task is done, NaN where nobody knows.
+    [B, T, K, A] normalised, ``mask`` bool [B, T, K, A] where a target counts: not behind a
+    recording's end, and not along an axis that its robot lacks. ``arrived`` float32 [B, T] is 1
+    where the task is done, NaN where nobody knows.
     """
 
     inputs: Tensor
@@ -62,14 +63,16 @@ class Labels:
         self.tracks = [Track.of(recording, shape) for recording in recordings]
         self.axes = space.size
         self._actions = [space.normalise(recording.actions) for recording in recordings]
+        self._present = [recording.present for recording in recordings]
         self._arrived = [recording.arrived for recording in recordings]
 
     def of(self, recording: int, pictures: NDArray[np.int64], there: NDArray[np.bool_]
            ) -> tuple[Tensor, Tensor, Tensor]:
-        """Return targets [T, K, A], mask [T, K] and arrival [T] of a window."""
+        """Return targets and mask [T, K, A] and arrival [T] of a window."""
         track = self.tracks[recording]
         return (torch.from_numpy(self._actions[recording][track.rows[pictures]]),
-                torch.from_numpy(track.due[pictures] & there[:, None]),
+                torch.from_numpy((track.due[pictures] & there[:, None])[..., None]
+                                 & self._present[recording]),
                 torch.from_numpy(np.where(there, self._arrived[recording][pictures],
                                           np.float32('nan'))))
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from vla_nav.evaluation.bootstrap import bounds_text
 from vla_nav.evaluation.metrics import wilson_interval
+from vla_nav.evaluation.provenance import made, provenance
 from vla_nav.evaluation.table import FIRST_SEED
 from vla_nav.language.reader import InstructionReader
 from vla_nav.training.collect import collect
@@ -32,6 +33,8 @@ ENSEMBLE = 'ensemble'
 _SEEDS = {'drives': (100_000, 200_000), 'unseen': (300_000, 400_000)}
 _RUN = 'from vla_nav.cli.main import main; main()'
 _COMPLETE = 'complete'
+# What a member had to learn with; an ensemble learns nothing but its weights.
+_BUDGET = ('frames', 'episodes', 'steps', 'memory_steps')
 _CONDITIONS = ('true', 'swapped-side', 'swapped-goal')
 
 
@@ -71,6 +74,7 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
     if plan.frames is not None:
         frame_folders(plan.frames)  # complains before anything is driven
     seconds: dict[str, float] = _read(work / 'seconds.json', {})
+    made_by: dict[str, str] = _read(work / 'made.json', {})
 
     def stage(name: str, done: Path, do: Callable[[], Any]) -> None:
         if not done.exists():
@@ -79,6 +83,9 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
             do()
             seconds[name] = round(time.monotonic() - began, 1)
             (work / 'seconds.json').write_text(json.dumps(seconds), 'utf-8')
+            made_by[name] = made()
+            (work / 'made.json').write_text(json.dumps(made_by), 'utf-8')
+        made_by.setdefault(name, '')
     work.mkdir(parents=True, exist_ok=True)
     frames, unseen, recordings = plan.frames, work / 'unseen', work / 'recordings'
     if frames is None:
@@ -121,8 +128,8 @@ def run_study(work: Path, plan: StudyPlan, compact: Path,
     page = _page(found, ensemble, lines, seconds)
     (work / 'study.md').write_text(page, 'utf-8')
     (work / 'study.json').write_text(json.dumps(
-        {'members': found, 'ensemble': ensemble, 'commands': lines, 'seconds': seconds},
-        indent=1) + '\n', 'utf-8')
+        {**provenance(made_by.values()), 'members': found, 'ensemble': ensemble,
+         'commands': lines, 'seconds': seconds}, indent=1) + '\n', 'utf-8')
     return page
 
 
@@ -150,7 +157,8 @@ def _figures(work: Path, name: str) -> dict[str, Any]:
     episodes = sum(loop['episodes'] for loop in loops.values())
     training = _read(work / name / 'metrics.json', {})
     return {
-        'parameters': training.get('parameters'), 'training_seconds': training.get('seconds'),
+        'parameters': training.get('parameters'),
+        **{f'training_{key}': training.get(key) for key in (*_BUDGET, 'seconds')},
         'mae': mae, 'mae_interval': offline['mae']['policy'],
         'of_constant_mean': mae['policy'] / mae['constant mean'],
         'below': {key: mae['policy'] < mae[key] for key in BELOW},
@@ -164,17 +172,19 @@ def _figures(work: Path, name: str) -> dict[str, Any]:
 def _page(found: dict[str, dict[str, Any]], ensemble: dict[str, Any], lines: list[str],
           seconds: dict[str, float]) -> str:
     out = ["# The family's small forms", '',
-           '| | parameters | minutes | MAE | 95 % | of constant mean (≤ 0.5) | below '
-           f'{", ".join(BELOW)} | success | 95 % | n | true text | side swapped | goal swapped |',
-           '|---' * 13 + '|']
+           f'| | parameters | {" | ".join(_BUDGET).replace("_", " ")} | minutes '
+           f'| MAE | 95 % | of constant mean (≤ 0.5) | below {", ".join(BELOW)} '
+           '| success | 95 % | n | true text | side swapped | goal swapped |',
+           '|---' * 17 + '|']
     for name, f in found.items():
         below = ', '.join('yes' if f['below'][key] else '**no**' for key in BELOW)
         minutes = '' if f['training_seconds'] is None else f'{f["training_seconds"] / 60:.0f}'
         bounds = bounds_text(f['mae_interval'])
         texts = ' | '.join(f'{f["by_text"][text]["success_rate"]:.3f}' for text in _CONDITIONS)
-        parameters = '' if f['parameters'] is None else f'{f["parameters"]:,}'
+        budget = ' | '.join('' if f[key] is None else f'{f[key]:,}' for key in (
+            'parameters', *(f'training_{key}' for key in _BUDGET)))
         out.append(
-            f'| {name} | {parameters} | {minutes} | {f["mae"]["policy"]:.4f} | {bounds} | '
+            f'| {name} | {budget} | {minutes} | {f["mae"]["policy"]:.4f} | {bounds} | '
             f'{f["of_constant_mean"]:.3f} | {below} | {f["success"]:.3f} | '
             f'{f["success_interval"][0]:.3f} to {f["success_interval"][1]:.3f} | '
             f'{f["episodes"]} | {texts} |')

@@ -40,6 +40,11 @@ class Notes:
     say: Callable[[str], None] = print
 
 
+# Were DDP the last owner of its process group, it would join gloo's thread while it holds the GIL,
+# which that thread may be waiting for: the processes would now and then hang at their very end.
+_KEPT_GROUPS: list[Any] = []
+
+
 @contextlib.contextmanager
 def accelerator_for(t: TrainConfig) -> Iterator[Accelerator]:
     """Yield what places, wraps and synchronises; it is gone afterwards, for the next training."""
@@ -55,11 +60,14 @@ def accelerator_for(t: TrainConfig) -> Iterator[Accelerator]:
     # Where there is no GPU, accelerate must be told; processes would not know of each other.
     accelerator = Accelerator(mixed_precision='no' if precision == 'fp32' else precision,
                               cpu=not torch.accelerator.is_available())
+    if torch.distributed.is_initialized():
+        _KEPT_GROUPS.append(torch.distributed.group.WORLD)
     try:
         yield accelerator
         accelerator.end_training()
     finally:
         torch.use_deterministic_algorithms(False)
+        torch.backends.cudnn.deterministic = False
         AcceleratorState._reset_state(reset_partial_state=True)
 
 
@@ -117,7 +125,7 @@ class Trainer:
         """Return loss and errors over whole drives, with the memory carried on as on the robot.
 
         Normalised actions; ``mae`` is over all values of all chunks, ``first`` over the
-        velocities that are driven at once, an axis each.
+        velocities that are driven at once, an axis each, None where no robot has it.
         """
         # The network itself: what wraps it waits for the other processes in each call, and they
         # have unequal numbers of drives.
@@ -126,8 +134,9 @@ class Trainer:
                             self.accelerator.device, self.config.train.batch, self.share)
         loss, absolute, first, values, firsts = (
             self.accelerator.reduce(part, 'sum').cpu().double() for part in totals)
+        each = zip(self.config.action.space.names, first.tolist(), firsts.tolist())
         return {'loss': float(loss / values), 'mae': float(absolute / values),
-                'first': dict(zip(self.config.action.space.names, (first / firsts).tolist()))}
+                'first': {axis: error / n if n else None for axis, error, n in each}}
 
     def train_epoch(self, writer: SummaryWriter | None) -> None:
         """Make the steps that are left of this epoch; ``writer`` gets the curves."""
@@ -155,8 +164,7 @@ class Trainer:
         torch.manual_seed(_mixed(t.seed, self.progress.step, self.share.rank))
         for group in self.optimizer.param_groups:
             group['lr'] = learning_rate(self.progress.step, self.total, t)
-        axes = self.config.action.space.size
-        count = torch.tensor(sum(float(batch.mask.sum()) for batch in batches) * axes)
+        count = torch.tensor(sum(float(batch.mask.sum()) for batch in batches))
         values = accelerator.reduce(count.to(accelerator.device), 'sum').clamp_min(1.0)
         loss = torch.zeros((), device=accelerator.device)
         for number, batch in enumerate(batches, 1):

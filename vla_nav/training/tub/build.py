@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from vla_nav.policies.track import TrackPolicy
 from vla_nav.runtimes.bundle import BundleConfig
+from vla_nav.training.family.problems import named_memory, smaller_batch
 from vla_nav.training.tub.export import write_bundle
-from vla_nav.training.tub.fit import fit
+from vla_nav.training.tub.fit import Tuned, fit
 from vla_nav.training.tub.frames import PHRASES, load_frames
 from vla_nav.training.tub.members import Material, Recipe
 
@@ -49,11 +51,17 @@ _UNMEASURED = 'It was not measured: `vla-nav evaluate tub` does.'
 
 
 def build_bundle(tub: Path, out: Path, recipe: Recipe, results: Path) -> BundleConfig:
-    """Train on all frames of ``tub`` and write the bundle; ``results`` is the study's JSON."""
-    frames = load_frames(tub, recipe.network.height, recipe.network.width)
-    policy, tuned = fit(Material(frames, recipe), np.arange(len(frames.actions)), recipe)
-    training = {'command': f'vla-nav train tub --tub {tub.name} --seed {recipe.seed}',
-                'frames': len(frames.actions), 'recipe': asdict(recipe), 'tuned': asdict(tuned)}
+    """Train on all frames of ``tub`` and write the bundle; ``results`` is the study's JSON.
+
+    Raises TrainingError where memory runs out before ``out`` is written.
+    """
+    with named_memory(lambda: smaller_batch(recipe.batch, 'a tub of fewer frames', out)):
+        policy, tuned, frames = _learn(tub, recipe)
+    command = f'vla-nav train tub --tub {tub.name} --seed {recipe.seed}'
+    if recipe.batch != Recipe().batch:
+        command += f' --batch {recipe.batch}'
+    training = {'command': command, 'frames': frames, 'recipe': asdict(recipe),
+                'tuned': asdict(tuned)}
     config = write_bundle(policy, out, training)
     study: dict[str, Any] = {}
     if results.is_file():
@@ -65,6 +73,12 @@ def build_bundle(tub: Path, out: Path, recipe: Recipe, results: Path) -> BundleC
         {'blocked_folds': study, 'inner_mae': tuned.inner_mae}, indent=1) + '\n', 'utf-8')
     _write_card(out, config, study)
     return config
+
+
+def _learn(tub: Path, recipe: Recipe) -> tuple[TrackPolicy, Tuned, int]:
+    frames = load_frames(tub, recipe.network.height, recipe.network.width)
+    count = len(frames.actions)
+    return *fit(Material(frames, recipe), np.arange(count), recipe), count
 
 
 def _write_card(out: Path, config: BundleConfig, study: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vla_nav.policies.track import TrackNetwork, TrackPolicy, blend
 from vla_nav.training.tub.frames import Indices, blocked, chunk_labels
-from vla_nav.training.tub.members import Material, Recipe, Target, train_member
+from vla_nav.training.tub.members import Form, Material, Recipe, Target, train_member
 from vla_nav.training.tub.ridge import Ridge, best_strength
 
 # The networks and the linear map count the same: a weight fitted to so few frames is noise.
@@ -24,12 +24,13 @@ _GAINS = (0.0, 0.25, 0.5, 0.75, 1.0)
 class Tuned:
     """What the inner blocks chose.
 
-    ``steps`` updates of a network; for each axis which of the ridge's ``strengths``; the
-    ``smoothing`` over time; and ``gains``, how far each axis leaves the training frames' median:
-    an axis that pictures do not tell stays near it. ``inner_mae`` is the error that this choice
-    had, too good for being the least of many.
+    The networks' ``form``, and ``steps`` updates of each; for each axis which of the ridge's
+    ``strengths``; the ``smoothing`` over time; and ``gains``, how far each axis leaves the median
+    of the training frames: an axis that pictures do not tell stays near it. ``inner_mae`` is the
+    error that this choice had, too good for being the least of many.
     """
 
+    form: Form
     steps: int
     smoothing: float
     gains: tuple[float, ...]
@@ -67,9 +68,9 @@ class LinearMap:
 def fit(material: Material, train: Indices, recipe: Recipe) -> tuple[TrackPolicy, Tuned]:
     """Tune inside ``train``, then train all members on the whole of it."""
     tuned = tune(material, train, recipe)
-    policy = TrackPolicy(replace(recipe.network, smoothing=tuned.smoothing))
+    policy = TrackPolicy(replace(tuned.form.of(recipe.network), smoothing=tuned.smoothing))
     for number in range(recipe.network.members):
-        policy.members[number] = train_member(material, train, recipe,
+        policy.members[number] = train_member(material, train, recipe, tuned.form,
                                               recipe.seed + recipe.inner + number, tuned.steps)
     target = Target.of(material.frames, train, recipe.network.chunk)
     weights, offsets = LinearMap(material, train, recipe.network.chunk,
@@ -90,26 +91,29 @@ def tune(material: Material, train: Indices, recipe: Recipe) -> Tuned:
     chunk = recipe.network.chunk
     strengths = tuple(best_strength(material.kernel, column, folds)
                       for column in frames.actions.T.astype(np.float64))
-    due: dict[int, list[Tensor]] = {}
+    due: dict[tuple[Form, int], list[Tensor]] = {}
     medians = []
     for number, fold in enumerate(folds):
         target = Target.of(frames, fold.train, chunk)
         linear = LinearMap(material, fold.train, chunk, strengths).predict(fold.test)
-
-        def watch(step: int, network: TrackNetwork, test: Indices = fold.test,
-                  target: Target = target, linear: Tensor = linear) -> None:
-            with torch.inference_mode():
-                chunks = material.both_ways(network, test) * target.scale + target.mean
-            mixed = _SHARE * chunks + (1 - _SHARE) * linear
-            due.setdefault(step, []).append(torch.stack([
-                smooth(mixed, test, smoothing)[:, 0] for smoothing in _SMOOTHINGS]))
-
-        train_member(material, fold.train, recipe, recipe.seed + number, recipe.steps, watch)
         medians.append(target.median.expand(len(fold.test), -1))
+        for form in recipe.forms():
+
+            def watch(step: int, network: TrackNetwork, test: Indices = fold.test,
+                      target: Target = target, linear: Tensor = linear, form: Form = form
+                      ) -> None:
+                with torch.inference_mode():
+                    chunks = material.both_ways(network, test) * target.scale + target.mean
+                mixed = _SHARE * chunks + (1 - _SHARE) * linear
+                due.setdefault((form, step), []).append(torch.stack([
+                    smooth(mixed, test, smoothing)[:, 0] for smoothing in _SMOOTHINGS]))
+
+            train_member(material, fold.train, recipe, form, recipe.seed + number, recipe.steps,
+                         watch)
     actions = torch.from_numpy(frames.actions[np.concatenate([fold.test for fold in folds])])
     centre = torch.cat(medians)
     best: Tuned | None = None
-    for step, parts in due.items():
+    for (form, step), parts in due.items():
         for smoothing, predicted in zip(_SMOOTHINGS, torch.cat(parts, 1)):
             errors = torch.stack([
                 (centre + gain * (predicted - centre) - actions).abs().mean(0)
@@ -118,7 +122,7 @@ def tune(material: Material, train: Indices, recipe: Recipe) -> Tuned:
             mae = float(least.values.mean())
             if best is None or mae < best.inner_mae:
                 gains = tuple(_GAINS[i] for i in least.indices)
-                best = Tuned(step, smoothing, gains, strengths, mae)
+                best = Tuned(form, step, smoothing, gains, strengths, mae)
     assert best is not None  # there is always a first candidate
     return best
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,14 +20,30 @@ _TOGETHER = 8
 
 
 @dataclass(frozen=True)
+class Form:
+    """What is chosen for a tub: the network's sizes, and how far copies are augmented (0 to 1)."""
+
+    channels: int
+    hidden: int
+    augmentation: float
+
+    def of(self, network: TrackConfig) -> TrackConfig:
+        """Return the network in these sizes."""
+        return replace(network, channels=self.channels, hidden=self.hidden)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to train. ``steps`` is the longest training; the number taken is tuned.
 
+    ``sizes`` (channels, hidden) and ``augmentations`` are tuned too, each with each.
     ``copies`` augmented copies are made of each frame, and shared by all trainings of a study.
     ``average`` is how much of the averaged weights stays at each update.
     """
 
     network: TrackConfig = field(default_factory=TrackConfig)
+    sizes: tuple[tuple[int, int], ...] = ((12, 32), (24, 64), (48, 128))
+    augmentations: tuple[float, ...] = (0.5, 1.0)
     copies: int = 6
     steps: int = 160
     every: int = 40
@@ -38,25 +54,31 @@ class Recipe:
     inner: int = 2
     seed: int = 0
 
+    def forms(self) -> list[Form]:
+        """Return what there is to choose from."""
+        return [Form(*size, strength) for size in self.sizes for strength in self.augmentations]
+
 
 class Material:
     """A tub's features: of the true pictures, and of augmented copies.
 
-    ``features`` float32 [T, 11, rows, columns]; ``copies`` the same in half precision with a
-    leading axis. ``flat`` float64 [T, F] are the features for the linear map, and ``kernel``
-    [T, T] their products.
+    ``features`` float32 [T, 11, rows, columns]; ``copies`` of each augmentation the same in half
+    precision with a leading axis. ``flat`` float64 [T, F] are the features for the linear map, and
+    ``kernel`` [T, T] their products.
     """
 
     def __init__(self, frames: TubFrames, recipe: Recipe) -> None:
         """Make the copies."""
         self.frames, gradients = frames, Gradients()
-        generator = torch.Generator().manual_seed(recipe.seed)
         parts = torch.from_numpy(frames.images).split(_TOGETHER)
+        self.copies: dict[float, Tensor] = {}
         with torch.inference_mode():
             self.features = torch.cat([gradients(part) for part in parts])
-            self.copies = torch.stack([
-                torch.cat([gradients(augment(part, generator)).half() for part in parts])
-                for _ in range(recipe.copies)])
+            for strength in recipe.augmentations:
+                generator = torch.Generator().manual_seed(recipe.seed)
+                self.copies[strength] = torch.stack([
+                    torch.cat([gradients(augment(part, strength, generator)).half()
+                               for part in parts]) for _ in range(recipe.copies)])
             self._turned = mirrored(self.features)
         self.flat = np.asarray(self.features.flatten(1).double().numpy())
         self.kernel = self.flat @ self.flat.T
@@ -68,13 +90,13 @@ class Material:
         return (chunks + turned) / 2
 
 
-def augment(images: Tensor, generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Return pictures [B, H, W, 3] moved, turned, zoomed and lit a little differently.
 
-    The moves are small enough for the label to stay.
+    At a ``strength`` of 1 the moves are still small enough for the label to stay.
     """
     def some(*shape: int) -> Tensor:
-        return 2 * torch.rand(*shape, generator=generator) - 1
+        return strength * (2 * torch.rand(*shape, generator=generator) - 1)
 
     count = len(images)
     zoom, turn = 1 + 0.1 * some(count), 0.05 * some(count)
@@ -110,8 +132,9 @@ class Target:
                    scale, driven.median(0).values)
 
 
-def train_member(material: Material, train: Indices, recipe: Recipe, seed: int, steps: int,
-                 watch: Callable[[int, TrackNetwork], None] | None = None) -> TrackNetwork:
+def train_member(material: Material, train: Indices, recipe: Recipe, form: Form, seed: int,
+                 steps: int, watch: Callable[[int, TrackNetwork], None] | None = None
+                 ) -> TrackNetwork:
     """Return one member trained for ``steps`` updates, its weights averaged over the last ones.
 
     ``watch(step, network)`` sees the averaged network at every ``recipe.every`` updates.
@@ -119,16 +142,16 @@ def train_member(material: Material, train: Indices, recipe: Recipe, seed: int, 
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     target = Target.of(material.frames, train, recipe.network.chunk)
-    index = torch.from_numpy(train)
-    network = TrackNetwork(recipe.network).train()
+    index, copies = torch.from_numpy(train), material.copies[form.augmentation]
+    network = TrackNetwork(form.of(recipe.network)).train()
     averaged = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(network.parameters(), recipe.rate,
                                   weight_decay=recipe.weight_decay)
     for step in range(1, steps + 1):
         rows = torch.randint(len(train), (recipe.batch,), generator=generator)
-        number = torch.randint(len(material.copies), (recipe.batch,), generator=generator)
+        number = torch.randint(len(copies), (recipe.batch,), generator=generator)
         turn = torch.rand(recipe.batch, generator=generator) < 0.5
-        features = _hide(material.copies[number, index[rows]].float(), generator)
+        features = _hide(copies[number, index[rows]].float(), generator)
         features = torch.where(turn[:, None, None, None], mirrored(features), features)
         labels = target.labels[rows]
         labels[turn, :, ODD] *= -1

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vla_nav.evaluation.provenance import made
 from vla_nav.training.tub.baselines import HistogramRidge
 from vla_nav.training.tub.fit import fit, predict
 from vla_nav.training.tub.frames import GAP, Fold, Indices, TubFrames, blocked, chunk_labels
@@ -43,8 +44,9 @@ def run_study(frames: TubFrames, recipe: Recipe, work: Path, only: int = 0,
                     ridges = {'ridge': HistogramRidge(frames.grey, mirrored=False),
                               'ridge_mirrored': HistogramRidge(frames.grey, mirrored=True)}
                 computed = _run_fold(frames, fold, material, ridges, recipe)
-                path.write_text(json.dumps({'fold': number, **computed, 'stamp': stamp},
-                                           indent=1) + '\n', 'utf-8')
+                path.write_text(json.dumps(
+                    {'fold': number, **computed, 'made': made(), 'stamp': stamp}, indent=1)
+                    + '\n', 'utf-8')
                 result = _kept(path, stamp)
                 assert result is not None  # it was just written
             say(f'fold {number}: policy {result["mae"]["policy"]["both"]:.4f}, ridge '
