@@ -99,6 +99,7 @@ def test_the_expert_drives_and_the_folder_shows_it(start, tmp_path):
     assert told['ending'] == 'outcome' and told['outcome']['success']
     assert told['settings']['cell'] == '1box_hori_left_close'
     assert told['driven_m'] > 1.0 and told['latency_ms']['picture_to_cmd_vel_p50'] < 1000.0
+    assert told['nodes']['detector']['level'] == 'ok' and told['latency_ms']['detector_p50'] > 0.0
     assert set(told['restarts'].values()) == {0}
     folder = tmp_path / 'runs' / 'latest'
     with av.open(str(folder / 'run.mp4')) as video:
@@ -124,11 +125,12 @@ def test_pictures_take_the_simulators_place(start, tmp_path):
     assert told['kind'] == 'camera' and told['ending'] == 'source ended'
     assert told['cmd_vel']['moving'] > 20
     assert told['outcome'] is None
+    assert 'detector' not in told['nodes']  # it knows the simulator's things only
 
 
 def test_a_killed_node_comes_back_and_ctrl_c_ends_everything(start, tmp_path):
     bundle = write_bundle(tmp_path / 'bundle', (0.0, 0.0, 0.05))
-    run = start('--policy', str(bundle), '--duration', '300', '--instruction',
+    run = start('--policy', str(bundle), '--detector', '', '--duration', '300', '--instruction',
                 'Pass the box on its left and stop at the red ball.')
     until(lambda: {'policy', 'guard', 'sim'} <= set(nodes(tmp_path)), 'all nodes are up')
     bag = tmp_path / 'runs' / 'latest' / 'bag'
@@ -145,6 +147,7 @@ def test_a_killed_node_comes_back_and_ctrl_c_ends_everything(start, tmp_path):
     assert run.wait(60.0) == 0
     told = summary(tmp_path)
     assert told['ending'] == 'interrupted' and told['restarts']['policy'] == 1
+    assert 'detector' not in told['restarts']
 
 
 def test_what_is_typed_reaches_the_policy_and_q_gives_the_terminal_back(terminal, start, tmp_path):

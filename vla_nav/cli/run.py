@@ -39,7 +39,7 @@ RATE_HZ = 10
 READY_WITHIN_S = 60.0
 # How long a robot that refuses, or has done its work, is watched further.
 LINGER_S = {'not_understood': 3.0, 'arrived': 2.0, 'outcome': 0.7}
-_COMPACT = 'models/compact'
+_COMPACT, _DETECTOR = 'models/compact', 'models/detector'
 _ENDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _console = Console(stderr=True)
 
@@ -66,8 +66,9 @@ def run(
         'donkeycar tub, else models/compact.')] = '',
     runtime: Annotated[Runtime, typer.Option(
         help="What runs the policy; auto is the bundle's own.")] = 'auto',
-    detector: Annotated[str, typer.Option(
-        help='Detector bundle, whose obstacles the guard keeps away from; empty runs none.')] = '',
+    detector: Annotated[str | None, typer.Option(
+        help='Detector bundle, whose obstacles the guard keeps away from; "" runs none.',
+        show_default='models/detector in the simulator, none with --source')] = None,
     source: Annotated[str, typer.Option(
         help="Camera index, video, folder of pictures or donkeycar tub, in the simulator's "
         'place.')] = '',
@@ -91,6 +92,8 @@ def run(
             plan = _plan_source(source, instruction, policy or _made_for(source), speed_cap)
         else:
             plan = _plan_simulation(instruction, scenario, seed, policy or _COMPACT, speed_cap)
+        if detector is None:  # it was trained on the simulator's things
+            detector = '' if source else _DETECTOR
         plan = replace(plan, arguments={**plan.arguments, 'model_delay': model_delay,
                                         'runtime': runtime, 'detector': detector})
         summary, folder = _Drive(plan, RunFolder(out, datetime.now()), duration,
