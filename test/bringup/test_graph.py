@@ -111,6 +111,22 @@ def test_the_guard_is_patient_with_a_slow_model():
     assert 'model_delay' not in usual['policy'].parameters
 
 
+@pytest.mark.parametrize(('own', 'speed'), [
+    ('speed_cap: 0.15', 0.15), ('max_velocity: [0.2, 0.2, 1.0]', 0.2),
+    ('blind_distance: 0.13', 0.1)])
+def test_a_slow_model_knows_the_guard_of_the_parameter_file(tmp_path, own, speed):
+    file = tmp_path / 'field.yaml'
+    file.write_text(f'/**/guard:\n  ros__parameters:\n    {own}\n    stamped_cmd_vel: true\n')
+    given = {'model_delay': '0.4', 'params_file': str(file)}
+    policy = by_name(graph('robot', given))['policy'].parameters
+    assert policy['speed_cap'] == pytest.approx(speed) and policy['stamped_cmd_vel'] is True
+    told = by_name(graph('robot', given | {'speed_cap': '0.05', 'stamped_cmd_vel': 'false'}))
+    assert told['policy'].parameters['speed_cap'] == 0.05
+    assert told['policy'].parameters['stamped_cmd_vel'] is False
+    with pytest.raises(ValueError, match=r'none\.yaml'):
+        graph('robot', given | {'params_file': str(tmp_path / 'none.yaml')})
+
+
 def test_an_image_topic_brings_its_camera_info_and_its_compressed_sibling():
     nodes = by_name(graph('robot', {'image_topic': '/front/image', 'cmd_vel_topic': '/base/cmd'}))
     assert dict(nodes['policy'].remappings) == {

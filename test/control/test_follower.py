@@ -83,11 +83,35 @@ def test_without_an_error_the_velocity_is_as_asked_for(x, y, turn):
     assert towards((0.0, 0.0, 0.0), asked, OMNI_3D) == pytest.approx(asked, abs=1e-6)
 
 
+POSES = st.tuples(*[st.floats(-1.0, 1.0)] * 2, st.floats(-math.pi, math.pi))
+
+
+@given(POSES, RATES, RATES, RATES, st.sampled_from([OMNI_3D, DIFFERENTIAL_2D]))
+def test_a_stop_is_a_stop_and_nothing_leads_backwards_that_does_not_itself(error, x, y, turn,
+                                                                         space):
+    asked = np.array([x, y, turn] if space is OMNI_3D else [x, turn], np.float32)
+    found = space.to_twist(towards(error, asked, space))
+    assert found[0] >= min(x, 0.0) - 1e-6
+    assert math.hypot(*found[:2]) <= 2 * math.hypot(*space.to_twist(asked)[:2]) + 1e-6
+    assert not towards(error, np.zeros_like(asked), space).any()
+
+
+def test_an_older_chunk_that_is_driven_slower_does_not_outlast_a_newer_stop():
+    follower = ChunkFollower(OMNI_3D, 0.27)
+    for now_ns in (0, 10 * STEP):
+        follower.drove(Velocity(0.27), now_ns)
+    follower.put(chunk([[0.6, 0.0, 0.0]] * 8, stamp_ns=10 * STEP))
+    assert follower.reach_s == pytest.approx(0.8 * 0.6 / 0.27, rel=1e-3)
+    follower.put(chunk(np.zeros((8, 3)), stamp_ns=15 * STEP))
+    assert not follower.command(23 * STEP - TICK).velocity.round(2).any()
+    assert follower.command(23 * STEP) is None
+
+
 def test_limits_hold_and_one_that_may_not_reverse_waits_for_the_way():
     forward = ActionSpace(('linear_x', 'angular_z'), (0.0, -1.0), (0.5, 1.0))
     wanted = towards((-0.4, 0.0, 0.0), np.array([0.2, 0.3], np.float32), forward)
     assert wanted == pytest.approx([0.0, 0.3])
-    assert towards((9, 9, 3), np.ones(3), OMNI_3D) == pytest.approx(OMNI_3D.high)
+    assert towards((9, 9, 0), np.array([1, 1, 2]), OMNI_3D) == pytest.approx(OMNI_3D.high)
 
 
 def test_without_news_of_what_was_driven_the_rows_are_played_as_they_are():

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from vla_nav.detection import study
 from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.study import MODELS, Study, run
 
@@ -70,6 +72,31 @@ def test_one_that_fails_stops_itself_and_no_other(plan):
         run(plan, 1, machine.said.append, machine.call)
     assert machine.of('L3_relu') == ['train']
     assert machine.of('L0_silu') == ['train', 'export', 'compile']
+
+
+def test_after_ctrl_c_no_other_model_begins(plan, monkeypatch):
+    begun, stopping, calls = threading.Event(), threading.Event(), []
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, wait=True, *, cancel_futures=False):
+            super().shutdown(wait=False, cancel_futures=cancel_futures)
+            stopping.set()
+            super().shutdown(wait=wait)
+
+    def interrupted(jobs):
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    def call(words, log):
+        calls.append(words)
+        begun.set()
+        assert stopping.wait(60)
+        raise DetectorError('ended by Ctrl-C')
+    monkeypatch.setattr(study, 'ThreadPoolExecutor', Pool)
+    monkeypatch.setattr(study, 'as_completed', interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, 1, print, call)
+    assert len(calls) == 1
 
 
 def test_names_that_name_nothing_or_the_same_are_refused(plan, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vla_nav.evaluation.bench_monitor import summary
+from vla_nav.evaluation.bench_monitor import command_rate, summary
 
 
 def every(ms, seconds=2):
@@ -14,6 +14,11 @@ def every(ms, seconds=2):
 def found(memory, gap_ms=20.0):
     return summary(memory, {'cmd_vel': {'before': every(20), 'open': every(gap_ms),
                                         'after': every(20)}}, {'policy': 'p'})
+
+
+def test_a_robot_that_never_drove_is_named():
+    with pytest.raises(RuntimeError, match='cmd_vel open: 1 commands came'):
+        command_rate([1], 'cmd_vel open')
 
 
 def test_memory_that_fills_and_then_stays_is_bounded():

@@ -19,8 +19,10 @@ def times(*gaps_ms: float) -> list[int]:
 
 
 def test_a_steady_stream_passes_and_the_models_time_is_that_between_two_answers() -> None:
-    found = stream_summary({'cmd_vel': times(*[20] * 200)}, times(*[410] * 9), 3, {'policy': 'p'})
-    assert found['passed'] and (found['thoughts'], found['standing']) == (10, 3)
+    steady = {topic: times(*[20] * 200) for topic in ('cmd_vel', 'cmd_vel_policy')}
+    found = stream_summary(steady, times(*[410] * 9), 2, {'policy': 'p'})
+    assert found['passed'] and (found['thoughts'], found['standing']) == (10, 2)
+    assert not stream_summary(steady, times(*[410] * 9), 3, {})['passed']
     assert found['thinking_ms']['p50'] == pytest.approx(410)
     assert found['commands']['cmd_vel']['hz'] == pytest.approx(50)
 

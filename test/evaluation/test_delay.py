@@ -98,12 +98,15 @@ def test_pictures_may_be_older_by_two_delays():
     assert allowed_age_s(0.5, 0.0) == 0.5 and allowed_age_s(0.5, 0.4) == pytest.approx(1.3)
 
 
-@pytest.mark.parametrize(('thinking_s', 'period_s', 'model_delay_s', 'says'), [
-    (0.005, 0.05, 0.0, ''), (0.1, 0.5, 0.0, ''), (0.2, 0.05, 0.0, ''),
-    (0.32, 0.05, 0.0, 'model_delay:=0.35'), (0.32, 0.05, 0.35, ''),
-    (0.41, 0.05, 0.45, 'does not reach'), (5.0, 0.05, 0.0, 'does not reach')])
-def test_a_model_that_is_too_slow_is_told_what_helps(thinking_s, period_s, model_delay_s, says):
-    found = too_slow(SPEC, thinking_s, period_s, model_delay_s)
+@pytest.mark.parametrize(('thinking_s', 'period_s', 'model_delay_s', 'reach_s', 'says'), [
+    (0.005, 0.05, 0.0, 0.8, ''), (0.1, 0.5, 0.0, 0.8, ''), (0.2, 0.05, 0.0, 0.8, ''),
+    (0.32, 0.05, 0.0, 0.8, 'model_delay:=0.35'), (0.32, 0.05, 0.35, 0.8, ''),
+    # Of a chunk that does not reach either, first what keeps the guard from stopping.
+    (0.7, 0.05, 0.4, 0.8, 'model_delay:=0.70'),
+    (0.41, 0.05, 0.45, 0.8, 'does not reach'), (0.41, 0.05, 0.45, 1.6, '')])
+def test_a_model_that_is_too_slow_is_told_what_helps(thinking_s, period_s, model_delay_s, reach_s,
+                                                     says):
+    found = too_slow(SPEC, thinking_s, period_s, model_delay_s, reach_s)
     assert says in found and bool(says) == bool(found)
 
 

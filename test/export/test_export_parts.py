@@ -80,7 +80,8 @@ def test_weights_that_serve_twice_go_to_eight_bits(
     exports.show(monkeypatch, exports.drive(source, 0.2, exports.sentence(source)))
     export(source, tmp_path / 'out', Order('onnx', 'int8', recordings=tmp_path, drives=1))
     sizes = [(path / 'policy.onnx').stat().st_size for path in (tmp_path / 'out', source)]
-    assert sizes[0] < sizes[1]
+    # Halved floats alone would come to a half.
+    assert sizes[0] < 0.4 * sizes[1]
 
 
 def test_the_track_policy_has_no_head(tmp_path: Path) -> None:

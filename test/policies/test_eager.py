@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import bundles
 import checkpoints
@@ -108,6 +109,18 @@ def test_numbers_that_are_not_finite_stop_the_robot(made: tuple[FamilyPolicy, Pa
     with pytest.raises(PolicyError, match='non-finite'):
         policy.act(frames(1)[0])
     with pytest.raises(PolicyError, match='non-finite'):
+        policy.over_drive(frames(3))
+
+
+def test_a_network_that_fails_over_a_drive_names_its_file(
+        made: tuple[FamilyPolicy, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    policy = load_policy(made[1], provider='cpu')
+    policy.set_instruction(SENTENCE)
+
+    def fail(*_: Any) -> None:
+        raise RuntimeError('out of memory')
+    monkeypatch.setattr(FamilyPolicy, 'encode', fail)
+    with pytest.raises(PolicyError, match='safetensors: the network failed to run: out of mem'):
         policy.over_drive(frames(3))
 
 

@@ -50,7 +50,7 @@ def test_a_machine_that_cannot_compile_is_told_what_helps(monkeypatch: pytest.Mo
             raise RuntimeError('no working C++ compiler found')
         return call
     monkeypatch.setattr(torch, 'compile', broken)
-    with pytest.raises(PolicyError, match=r'no working C\+\+ .* g\+\+.* or choose runtime eager'):
+    with pytest.raises(PolicyError, match=r'no working C\+\+ .* g\+\+; else choose runtime eager'):
         load_policy(_COMPACT, 'cpu', runtime='compile')
 
 

@@ -20,7 +20,13 @@ from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.ensemble import _belief
 from vla_nav.spaces import OMNI_3D
 from vla_nav.training.dataset import Frames
-from vla_nav.training.distill import DistillPlan, distill, parameters, too_small
+from vla_nav.training.distill import (
+    DistillPlan,
+    distill,
+    parameters,
+    teacher_parameters,
+    too_small,
+)
 from vla_nav.training.rollouts import Rollouts
 from vla_nav.training.teacher import Teacher, relabel
 
@@ -173,3 +179,12 @@ def test_who_has_too_small_a_teacher_is_warned_with_the_figure() -> None:
     assert too_small([MODELS / 'compact']).startswith('the teacher has 1.0 times')
     assert 'has 9.0 times' in too_small([MODELS / 'compact'] * 9)
     assert too_small([MODELS / 'compact'] * 10) == ''
+
+
+def test_a_member_that_has_no_say_is_no_teacher(tmp_path: Path) -> None:
+    compact = str(MODELS / 'compact')
+    (tmp_path / 'config.json').write_text(json.dumps({
+        'format_version': 1, 'name': 'both', 'architecture': 'ensemble',
+        'max_observation_age_s': 0.5, 'members': [{'path': compact, 'weight': 1},
+                                                  {'path': compact, 'weight': 0}]}))
+    assert teacher_parameters([tmp_path]) == parameters(MODELS / 'compact')

@@ -10,6 +10,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from pydantic import ValidationError
+
+from vla_nav.bringup.parameter_file import node_parameters
 from vla_nav.bringup.share import find_bundle, share_directory
 from vla_nav.contracts import PolicyError
 from vla_nav.control.guard import GuardSettings
@@ -187,7 +190,7 @@ class _Maker:
                           image_transport=self._transport(),
                           model_delay=self._number('model_delay'),
                           speed_cap=self._slow_speed() if slow else None,
-                          stamped_cmd_vel=self._switch('stamped_cmd_vel') if slow else None)
+                          stamped_cmd_vel=self._guard_stamps() if slow else None)
 
     def detector(self) -> NodeSpec:
         return self._node('detector', self._images(),
@@ -258,12 +261,24 @@ class _Maker:
         return allowed_age_s(bundle.max_observation_age_s, delay_s)
 
     def _slow_speed(self) -> float | None:
-        """Return what the guard lets a slow model drive at, m/s."""
+        """Return what the guard lets a slow model drive at, m/s; None where it says why not."""
         age_s, cap = self._observation_age(), self._number('speed_cap')
-        if age_s is None:
+        own = node_parameters(Path(self._params_file), 'guard')
+        try:
+            guard = GuardSettings.model_validate({
+                key: value for key, value in own.items() if key in GuardSettings.model_fields})
+        except ValidationError:
             return cap
-        blind = blind_speed(GuardSettings().blind_distance, age_s)
-        return blind if cap is None else min(blind, cap)
+        limits = [guard.speed_cap if cap is None else cap, guard.max_velocity[0]]
+        if age_s is not None:
+            limits.append(blind_speed(guard.blind_distance, age_s))
+        return min(limits)
+
+    def _guard_stamps(self) -> bool | None:
+        """Return whether the guard sends TwistStamped; None where nobody has said so."""
+        given = self._switch('stamped_cmd_vel')
+        own = node_parameters(Path(self._params_file), 'guard').get('stamped_cmd_vel')
+        return own if given is None else given
 
     def _transport(self) -> str | None:
         return self._values['image_transport'] or self._recorded_transport() or None

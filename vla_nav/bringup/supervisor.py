@@ -6,7 +6,6 @@ graph runs; its owner calls :meth:`Supervisor.poll` a few times a second.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import subprocess
@@ -15,12 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from vla_nav.orphans import die_with_parent
+
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 8.0
 # A process that lived this long has earned its restarts back.
 HEALTHY_AFTER_S = 30.0
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True)
@@ -149,11 +148,7 @@ def _start(program: Program, log: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         list(program.command), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         env={**os.environ, **program.environment}, start_new_session=True,
-        preexec_fn=_die_with_parent)
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        preexec_fn=die_with_parent)
 
 
 def _signal_group(group: int, sent: signal.Signals) -> None:

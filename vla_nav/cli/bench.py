@@ -150,13 +150,15 @@ def stream(
 ) -> None:
     """Rate and gaps of the commands while a slow model thinks: a stand-in, as large as the policy.
 
-    Exit status 1 where commands come at less than 20 Hz, or 1 % of them more than 50 ms late.
+    Exit status 1 where commands come at less than 20 Hz, where one gap in a hundred is longer
+    than 50 ms, or where one command of the policy in a hundred is zero.
     """
     from vla_nav.nodes.stream_benchmark import stream as measure
     result = _measure('stream', lambda progress: measure(policy, think, seconds, progress), out)
     if not as_json:
         table = Table('topic', 'Hz', 'gap p99, ms', 'longest, ms',
-                      title=f'a model that takes {result["thinking_ms"]["p50"]:.0f} ms')
+                      title=f'a model that takes {result["thinking_ms"]["p50"]:.0f} ms; '
+                      f'standing in {result["standing_share"]:.1%} of the commands')
         for topic, row in result['commands'].items():
             table.add_row(topic, *(f'{row[key]:.1f}' for key in ('hz', 'p99_gap_ms',
                                                                  'longest_gap_ms')))

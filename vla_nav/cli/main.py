@@ -43,7 +43,7 @@ COMMANDS = {
 EXTRAS = {
     **dict.fromkeys(('rclpy', 'geometry_msgs', 'sensor_msgs', 'std_msgs', 'nav_msgs'), 'ros'),
     **dict.fromkeys(('mujoco', 'gymnasium', 'scipy', 'av', 'rosbags', 'h5py', 'matplotlib',
-                     'jinja2'), 'sim'),
+                     'jinja2', 'backports'), 'sim'),
     **dict.fromkeys(('torch', 'onnx', 'onnxscript', 'safetensors', 'transformers', 'peft',
                      'accelerate'), 'train'),
     **dict.fromkeys(('ultralytics', 'polars'), 'detector'),

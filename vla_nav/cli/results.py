@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Annotated, Any
@@ -64,15 +63,15 @@ def results(
         _ERR.print(f'[{number}/{len(MEASUREMENTS)}] {line}',
                    markup=False, highlight=False, soft_wrap=True)
         summary: dict[str, Any] | None = None
-        sources[measurement.key] = Source(line, sha256=_sha256(measurement, policy, folder))
-        if measurement.kept:
+        if measurement.kept:  # of bundles that need not be here
             summary = _kept(docs / measurement.kept)
-            sources[measurement.key] = replace(sources[measurement.key],
-                                               made=(summary or {}).get('made', ''))
+            sources[measurement.key] = Source(line, (summary or {}).get('made', ''))
         elif (found := _take(measurement, policy, folder, quick, wanted)) is not None:
             summary = found['summary']
             sources[measurement.key] = Source(line, found['made'],
                                               found['identity']['bundle_sha256'])
+        else:
+            sources[measurement.key] = Source(line, sha256=_sha256(measurement, policy, folder))
         if summary is not None:
             taken[measurement.key] = summary
     docs.mkdir(parents=True, exist_ok=True)

@@ -34,6 +34,13 @@ class ChunkExecutor:
         self.decay = decay
         self._chunks: list[ActionChunk] = []  # oldest first
 
+    @property
+    def reach_s(self) -> float:
+        """Return how far the newest chunk reaches from its picture, s; 0 without one."""
+        if not self._chunks:
+            return 0.0
+        return (end_ns(self._chunks[-1]) - self._chunks[-1].stamp_ns) * 1e-9
+
     def reset(self) -> None:
         """Forget all chunks."""
         self._chunks.clear()
@@ -47,7 +54,7 @@ class ChunkExecutor:
         # A stamp that goes back means that the clock was set back or the simulation restarted:
         # older chunks then lie in a future that will not come.
         self._chunks = [old for old in self._chunks if old.stamp_ns < chunk.stamp_ns
-                        and _end_ns(old) > chunk.stamp_ns]
+                        and end_ns(old) > chunk.stamp_ns]
         self._chunks.append(chunk)
 
     def command(self, now_ns: int) -> Command | None:
@@ -64,7 +71,8 @@ class ChunkExecutor:
         return Command(blend.astype(np.float32), newest.stamp_ns)
 
 
-def _end_ns(chunk: ActionChunk) -> int:
+def end_ns(chunk: ActionChunk) -> int:
+    """Return when the last row of a chunk has been driven."""
     return chunk.stamp_ns + len(chunk.velocities) * chunk.step_ns
 
 

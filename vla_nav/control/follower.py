@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vla_nav.contracts import ActionChunk
-from vla_nav.control.executor import ChunkExecutor, Command
+from vla_nav.control.executor import ChunkExecutor, Command, end_ns
 from vla_nav.control.limits import Velocity, speed_factor
 from vla_nav.control.reckoning import Pose, Reckoning, into, out_of
 from vla_nav.spaces import AXES, ActionSpace
@@ -35,7 +35,8 @@ class ChunkFollower(ChunkExecutor):
     A chunk that asks for more than ``speed_cap`` (m/s) is driven along the same way, slower. From
     what :meth:`drove` is told it knows how far the robot is from where the newest chunk wants it
     now, and adds what takes it there: in proportion on the axes that the ``space`` has, after
-    Kanayama et al. 1990 (doi:10.1109/ROBOT.1990.126006) for a base that cannot go sideways.
+    Kanayama et al. 1990 (doi:10.1109/ROBOT.1990.126006) for a base that cannot go sideways. It
+    adds no more than was asked for, so that a stop is one.
     """
 
     def __init__(self, space: ActionSpace, speed_cap: float, decay: float = 1.0) -> None:
@@ -52,6 +53,10 @@ class ChunkFollower(ChunkExecutor):
         self._reckoning.send(velocity, now_ns)
         self._heard_ns = now_ns
 
+    def hears(self, now_ns: int) -> bool:
+        """Return whether there has lately been news of what the robot was sent."""
+        return self._heard_ns is not None and now_ns - self._heard_ns <= _UNHEARD_NS
+
     def put(self, chunk: ActionChunk) -> None:
         """Take a new chunk; raise ValueError when it holds anything but finite numbers."""
         super().put(paced(chunk, self._space, self._cap))
@@ -59,7 +64,9 @@ class ChunkFollower(ChunkExecutor):
     def command(self, now_ns: int) -> Command | None:
         """Return what is due at ``now_ns``, or None when no chunk reaches that far."""
         due = super().command(now_ns)
-        if due is None or self._heard_ns is None or now_ns - self._heard_ns > _UNHEARD_NS:
+        if due is None or now_ns >= end_ns(self._chunks[-1]):
+            return None  # an older chunk, being driven slower, may reach further
+        if not self.hears(now_ns):
             return due
         chunk = self._chunks[-1]
         meant = _pose_on(chunk, self._space, now_ns)
@@ -84,18 +91,22 @@ def towards(error: Pose, velocity: NDArray[np.float32], space: ActionSpace) -> N
     """Return the velocity [A] that drives on and rejoins the way, within the space's limits.
 
     ``error`` is where the robot should be (x, y in m, yaw in rad) as seen from where it is, and
-    ``velocity`` [A] what should be driven there.
+    ``velocity`` [A] what should be driven there. What is added is no faster than that, and does
+    not lead backwards, where no camera looks, unless the velocity itself does.
     """
     x, y, yaw = error
     vx, vy, wz = space.to_twist(velocity)
-    c, s = math.cos(yaw), math.sin(yaw)
+    speed, c, s = math.hypot(vx, vy), math.cos(yaw), math.sin(yaw)
     if 'linear_y' in space.names:
-        wanted = (c * vx - s * vy + x / REJOIN_S, s * vx + c * vy + y / REJOIN_S,
-                  wz + yaw / REJOIN_S)
+        share = min(1.0, speed * REJOIN_S / max(math.hypot(x, y), 1e-9)) / REJOIN_S
+        most = abs(wz) + speed / _REJOIN_M
+        ahead, aside = c * vx - s * vy + share * x, s * vx + c * vy + share * y
+        turn = wz + min(max(yaw / REJOIN_S, -most), most)
     else:
-        wanted = (c * vx + x / REJOIN_S, 0.0,
-                  wz + vx * (y / _REJOIN_M ** 2 + 2 * s / _REJOIN_M))
-    return space.clip([dict(zip(AXES, wanted))[name] for name in space.names])
+        ahead, aside = c * vx + min(max(x / REJOIN_S, -speed), speed), 0.0
+        turn = wz + vx * (y / _REJOIN_M ** 2 + 2 * s / _REJOIN_M)
+    wanted = dict(zip(AXES, (max(ahead, min(vx, 0.0)), aside, turn)))
+    return space.clip([wanted[name] for name in space.names])
 
 
 def _pose_on(chunk: ActionChunk, space: ActionSpace, now_ns: int) -> Pose:

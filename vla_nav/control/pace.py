@@ -25,24 +25,25 @@ def blind_speed(blind_distance_m: float, limit_s: float) -> float:
     return blind_distance_m / limit_s
 
 
-def too_slow(spec: PolicySpec, thinking_s: float, period_s: float, model_delay_s: float) -> str:
+def too_slow(spec: PolicySpec, thinking_s: float, period_s: float, model_delay_s: float,
+             reach_s: float) -> str:
     """Return why the robot stops in between, and what helps; '' where it drives on.
 
     ``thinking_s`` is how long the model takes, ``period_s`` the time between two pictures,
-    ``model_delay_s`` what the guard was told.
+    ``model_delay_s`` what the guard was told. ``reach_s`` is how far a chunk reaches as it is
+    driven, which for a slow model is longer than it was given.
     """
     if thinking_s <= period_s:
         return ''  # then it is the camera that sets the pace
     oldest_s = 2 * thinking_s + period_s
-    reach_s = spec.chunk * spec.step_ns * 1e-9
-    if oldest_s > reach_s:
-        return (f'thinking takes {thinking_s:.2f} s, and a chunk of {reach_s:.2f} s does not '
-                'reach from one to the next: the robot stands in between; choose a faster '
-                'runtime (vla-nav bench policy) or a policy with longer chunks')
     limit_s = allowed_age_s(spec.max_observation_age_s, model_delay_s)
     if oldest_s > limit_s:
         delay_s = math.ceil(thinking_s / _ROUND_S) * _ROUND_S
         return (f'thinking takes {thinking_s:.2f} s, so that pictures get {oldest_s:.2f} s old, '
                 f'and the guard allows {limit_s:.2f} s: start with model_delay:={delay_s:.2f}, '
                 'which slows the robot down in turn, or choose a faster runtime')
+    if oldest_s > reach_s:
+        return (f'thinking takes {thinking_s:.2f} s, and a chunk of {reach_s:.2f} s does not '
+                'reach from one to the next: the robot stands in between; choose a faster '
+                'runtime (vla-nav bench policy) or a policy with longer chunks')
     return ''

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.npu.report import REPORT_NAME, read_reports
+from vla_nav.orphans import die_with_parent
 from vla_nav.runtimes.bundle import CONFIG_NAME
 
 # What the comparison of the levels is about, and stock YOLO11n beside it.
@@ -70,11 +71,15 @@ def run(study: Study, together: int, say: Say, call: Call | None = None) -> None
     folders = [study.folder(model) for model in study.models]
     if len(set(folders)) < len(folders):
         raise DetectorError('a model is named twice')
-    with ThreadPoolExecutor(together) as pool:
+    pool = ThreadPoolExecutor(together)
+    try:
         jobs = {pool.submit(_one, study, model, say, call or _call): model
                 for model in study.models}
         failed = [f'{jobs[job]}: {error}' for job in as_completed(jobs)
                   if (error := job.exception())]
+    finally:
+        # Ctrl-C has reached the models under way as well; the others must not begin.
+        pool.shutdown(cancel_futures=True)
     if failed:
         raise DetectorError('; '.join(sorted(failed)))
 
@@ -92,6 +97,7 @@ def _call(words: Sequence[str], log: Path) -> None:
     with log.open('a', encoding='utf-8') as output:
         done = subprocess.run([sys.executable, '-c', _RUN, 'detector', *words], check=False,
                               stdout=output, stderr=subprocess.STDOUT,
+                              preexec_fn=die_with_parent,
                               env={**os.environ, 'OMP_NUM_THREADS': '1'})
     if done.returncode:
         raise DetectorError(f'`vla-nav detector {words[0]}` ended with status {done.returncode}; '

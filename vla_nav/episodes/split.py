@@ -12,9 +12,8 @@ def split_episodes(scenario_of: Mapping[str, str], validation_share: float = 0.1
     """Return (training, validation), each sorted, of the episodes named by ``scenario_of``.
 
     Every scenario with two or more episodes gives at least one to each part; those with a single
-    one are taken together, as if they were one scenario. The order comes
-    from a hash of seed and name, so it depends neither on the order of the files nor on a
-    random generator's version.
+    one are taken together, as if they were one scenario. The order comes from a hash of seed and
+    name, so it depends neither on the order of the files nor on a random generator's version.
     """
     if not 0.0 < validation_share < 1.0:
         raise ValueError(f'validation_share is {validation_share}, expected one in (0, 1)')

@@ -21,7 +21,8 @@ def summary(memory_mb: Sequence[float], arrivals: Mapping[str, Mapping[str, Sequ
     ``rate_kept`` is the rate with it open over the mean of those without.
     """
     quarters = np.array_split(np.asarray(memory_mb, float), 4)
-    topics = {topic: {stretch: command_rate(times) for stretch, times in stretches.items()}
+    topics = {topic: {stretch: command_rate(times, f'{topic} {stretch}')
+                      for stretch, times in stretches.items()}
               for topic, stretches in arrivals.items()}
     kept = {topic: rates[OPEN]['hz'] * len(AROUND) / sum(rates[one]['hz'] for one in AROUND)
             for topic, rates in topics.items()}
@@ -32,8 +33,13 @@ def summary(memory_mb: Sequence[float], arrivals: Mapping[str, Mapping[str, Sequ
             'settings': dict(settings)}
 
 
-def command_rate(times: Sequence[int]) -> dict[str, float]:
-    """Return the rate of messages that came at these steady times, ns, and their gaps."""
+def command_rate(times: Sequence[int], of: str) -> dict[str, float]:
+    """Return the rate of messages that came at these steady times, ns, and their gaps.
+
+    Raises RuntimeError, naming what it is the rate ``of``, where there are fewer than two.
+    """
+    if len(times) < 2:
+        raise RuntimeError(f'{of}: {len(times)} commands came; the robot never drove')
     gaps = np.diff(np.asarray(times, np.int64)) / 1e6
     return {'hz': 1e3 / float(gaps.mean()), 'p99_gap_ms': float(np.percentile(gaps, 99)),
             'longest_gap_ms': float(gaps.max())}

@@ -10,7 +10,8 @@ import numpy as np
 from vla_nav.control.diagnostics import percentiles_ms
 from vla_nav.evaluation.bench_monitor import command_rate
 
-LEAST_HZ = 20.0
+LEAST_HZ, MOST_STANDING = 20.0, 0.01
+PROPOSALS = 'cmd_vel_policy'
 
 
 def stream_summary(arrivals: Mapping[str, Sequence[int]], thoughts: Sequence[int],
@@ -19,12 +20,16 @@ def stream_summary(arrivals: Mapping[str, Sequence[int]], thoughts: Sequence[int
 
     ``arrivals`` has the steady times of the messages of each topic, ns; ``thoughts`` the times
     at which a chunk came. A model that is never idle has taken the time between two of these to
-    think. ``standing`` is how many commands were all zero, since the chunk before had ended.
+    think. ``standing`` is how many of the policy's commands were all zero, since the chunk before
+    had ended; a stream of these is none.
     """
-    rates = {topic: command_rate(times) for topic, times in arrivals.items()}
+    rates = {topic: command_rate(times, topic) for topic, times in arrivals.items()}
     thinking = percentiles_ms(np.diff(np.asarray(thoughts, np.int64)).tolist())
+    share = standing / len(arrivals[PROPOSALS])
     return {'commands': rates, 'thinking_ms': thinking, 'thoughts': len(thoughts),
-            'standing': standing, 'least_hz': LEAST_HZ, 'most_gap_ms': 1e3 / LEAST_HZ,
-            'passed': all(rate['hz'] >= LEAST_HZ and rate['p99_gap_ms'] <= 1e3 / LEAST_HZ
-                          for rate in rates.values()),
+            'standing': standing, 'standing_share': share, 'least_hz': LEAST_HZ,
+            'most_gap_ms': 1e3 / LEAST_HZ, 'most_standing': MOST_STANDING,
+            'passed': share <= MOST_STANDING and all(
+                rate['hz'] >= LEAST_HZ and rate['p99_gap_ms'] <= 1e3 / LEAST_HZ
+                for rate in rates.values()),
             'settings': dict(settings)}

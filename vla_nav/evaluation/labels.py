@@ -50,7 +50,9 @@ def intervals(predicted: Mapping[str, Sequence[NDArray[Any]]],
     ``groups`` are ways to sort the episodes, each with the group of every episode.
     """
     counts = np.array([np.isfinite(label).sum() for label in labels])
-    sums = {name: np.array([np.nansum(np.abs(got - label)) for got, label in zip(rows, labels)])
+    # By the labels: a prediction that is no number must not count as one without an error.
+    sums = {name: np.array([np.abs(got - label)[np.isfinite(label)].sum()
+                            for got, label in zip(rows, labels)])
             for name, rows in predicted.items()}
 
     def errors(those: Any = slice(None)) -> dict[str, Any]:

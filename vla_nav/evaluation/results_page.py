@@ -58,8 +58,9 @@ def rows(taken: Taken, sources: Mapping[str, Source],
 
 
 def _still(row: Row, known: Mapping[str, Any], sources: Mapping[str, Source]) -> bool:
-    return all(key in known['sources'] and key in sources
-               and sources[key].repeats(Source(**known['sources'][key])) for key in row.sources)
+    were = known.get('sources', {})  # pages of before had none
+    return all(key in were and key in sources
+               and sources[key].repeats(Source(**were[key])) for key in row.sources)
 
 
 def markdown(found: Iterable[Mapping[str, Any]]) -> str:

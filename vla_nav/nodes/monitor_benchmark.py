@@ -29,11 +29,11 @@ from vla_nav.nodes.running import LATCHED, SENSOR
 from vla_nav.nodes.trial_graph import TrialGraph
 
 _TOPICS = {'cmd_vel': Twist, 'cmd_vel_policy': TwistStamped}
-_WITHOUT_S, _LOOKS = 60.0, 120
+_LOOKS = 120
 _NEVER = 'the monitor serves no page'
 
 
-def left_open(policy: str, minutes: float = 30.0, without_s: float = _WITHOUT_S,
+def left_open(policy: str, minutes: float, without_s: float,
               progress: Callable[[int, int], None] = lambda done, of: None) -> dict[str, Any]:
     """Drive with a monitor open for ``minutes``, and ``without_s`` before and after without one.
 

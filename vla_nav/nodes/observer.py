@@ -73,7 +73,8 @@ class Observer:
         """Publish an instruction, as ``vla-nav say`` does; False where nobody listens."""
         own = self._node.get_name()
         listeners = self._node.get_subscriptions_info_by_topic(self._instruction.topic_name)
-        if all(listener.node_name == own for listener in listeners):
+        # A policy that is still loading listens already, and drops what it hears.
+        if not self.state.task_state or all(one.node_name == own for one in listeners):
             return False
         self._instruction.publish(String(data=text))
         return True

@@ -318,6 +318,10 @@ class PolicyNode(LifecycleNode):
                 'set stamp_source: arrival, or the same use_sim_time everywhere')
         elif state is TaskState.DRIVING and (slow := self._slowness(thinker, steady)):
             level, message, kind = WARN, slow, 'slow'
+        elif state is TaskState.DRIVING and self._is_deaf(thinker):
+            level, kind, message = WARN, 'deaf', (
+                'nothing comes on cmd_vel, so that what the guard changes is not made up for; '
+                'check cmd_vel_topic and stamped_cmd_vel')
         return Report(level, message, kind=kind, values={
             'policy': self._spec.name,
             'runtime': self._spec.runtime, 'provider': self._spec.provider,
@@ -335,8 +339,14 @@ class PolicyNode(LifecycleNode):
         # One that hangs has not given a figure yet.
         thinking_s = max(thinker.thinking_s(), thinker.busy_ns(steady) * 1e-9)
         rate = self._image_rate.per_second(steady)
+        with thinker.lock:
+            reach_s = thinker.task.executor.reach_s
         return too_slow(self._spec, thinking_s, 1.0 / rate if rate else 0.0,
-                        self._config.value.model_delay)
+                        self._config.value.model_delay, reach_s)
+
+    def _is_deaf(self, thinker: Thinker) -> bool:
+        with thinker.lock:
+            return self._follower is not None and not self._follower.hears(now_ns(self))
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from nav_msgs.msg import Path as ChunkPath
 from sensor_msgs.msg import CameraInfo, CompressedImage
 
 from vla_nav.bringup.share import find_bundle
-from vla_nav.evaluation.command_stream import stream_summary
+from vla_nav.evaluation.command_stream import PROPOSALS, stream_summary
 from vla_nav.evaluation.trial_bundle import write_trial_bundle
 from vla_nav.nodes.benchmarks import (
     EVERY,
@@ -37,7 +37,7 @@ def stream(policy: str, think_s: float = 0.4, seconds: float = 30.0,
     The model is a stand-in with the interface of the bundle ``policy``, which computes all the
     time. Raises RuntimeError where the graph does not come up.
     """
-    arrivals: dict[str, list[int]] = {'cmd_vel_policy': [], 'cmd_vel': []}
+    arrivals: dict[str, list[int]] = {PROPOSALS: [], 'cmd_vel': []}
     thoughts: list[int] = []  # when each chunk came
     standing: list[int] = []
     made = [jpeg_message(seed) for seed in range(_PICTURES)]
@@ -47,7 +47,7 @@ def stream(policy: str, think_s: float = 0.4, seconds: float = 30.0,
         commands = policy_commands(str(bundle), work, 'compressed', {}, str(think_s))
         with TrialGraph(commands, work) as trial:
             def on_proposal(message: TwistStamped, at: int) -> None:
-                on_command('cmd_vel_policy', at)
+                on_command(PROPOSALS, at)
                 # Behind the end of a chunk zeros are sent; the stand-in itself never stands.
                 twist = message.twist
                 if not any((twist.linear.x, twist.linear.y, twist.angular.z)):
@@ -57,7 +57,7 @@ def stream(policy: str, think_s: float = 0.4, seconds: float = 30.0,
                 if len(thoughts) > _AT_FIRST:
                     arrivals[topic].append(at)
 
-            trial.listen(TwistStamped, 'cmd_vel_policy', on_proposal, EVERY)
+            trial.listen(TwistStamped, PROPOSALS, on_proposal, EVERY)
             trial.listen(ChunkPath, 'policy/action_chunk', lambda _, at: thoughts.append(at),
                          COMMAND)
             trial.listen(Twist, 'cmd_vel', lambda _, at: on_command('cmd_vel', at), EVERY)
@@ -86,6 +86,6 @@ def stream(policy: str, think_s: float = 0.4, seconds: float = 30.0,
                 found = {topic: list(times) for topic, times in arrivals.items()}
                 counted = thoughts[_AT_FIRST:]
                 stood = sum(at >= counted[0] for at in standing)
-    return stream_summary(found, counted, stood, {'policy': policy, 'think_s': think_s,
-                                           'seconds': seconds, 'rate_hz': LATENCY_RATE_HZ,
-                                           **machine()})
+    return stream_summary(found, counted, stood, {
+        'policy': policy, 'think_s': think_s, 'seconds': seconds, 'rate_hz': LATENCY_RATE_HZ,
+        **machine()})

@@ -66,10 +66,13 @@ class EagerPolicy(SteppingPolicy):
             some = frames[first:first + _AT_ONCE]
             pictures = torch.from_numpy(np.stack([to_policy_image(
                 frame.image, self.spec.image_height, self.spec.image_width) for frame in some]))
-            with torch.inference_mode():
-                seen = self._policy.encode(pictures.to(self._device),
-                                           one.select([0] * len(some)))[None]
-                chunks, arrived, state = self._policy.act(seen, state)
+            try:
+                with torch.inference_mode():
+                    seen = self._policy.encode(pictures.to(self._device),
+                                               one.select([0] * len(some)))[None]
+                    chunks, arrived, state = self._policy.act(seen, state)
+            except RuntimeError as error:
+                raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
             for frame, chunk, belief in zip(some, chunks[0].float().cpu().numpy(),
                                             arrived[0].sigmoid().tolist()):
                 found.append(self._chunk(Step(chunk, belief, state), frame.stamp_ns))

@@ -64,8 +64,9 @@ def compiled(network: Traceable, provider: str = 'auto', threads: int = 1) -> To
     try:
         return _warm(_graph('compile', module, network, device), network)
     except PolicyError as error:
-        raise PolicyError(f'{error}; torch.compile needs a C++ compiler on this machine, such as '
-                          'g++: install one, or choose runtime eager') from error
+        raise PolicyError(f'{error}; if it is the C++ compiler that is missing, which '
+                          'torch.compile needs, install one, such as g++; else choose runtime '
+                          'eager') from error
 
 
 def script(network: Traceable, provider: str = 'auto', threads: int = 1) -> TorchGraph:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ValidationError
 
+from vla_nav.bringup.parameter_file import node_parameters
 from vla_nav.bringup.share import share_directory
 from vla_nav.control.guard import GuardSettings
 from vla_nav.control.task import TaskSettings
@@ -52,23 +52,11 @@ def node_settings(params_file: Path | None, max_observation_age_s: float) -> Nod
     Raises ValueError naming the file and the key.
     """
     path = params_file or share_directory() / 'config' / 'robot.yaml'
-    try:
-        content = yaml.safe_load(path.read_text('utf-8')) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f'{path}: cannot be read: {error}') from error
-    guard = {'max_observation_age': max_observation_age_s, **_parameters(content, 'guard')}
+    guard = {'max_observation_age': max_observation_age_s, **node_parameters(path, 'guard')}
     return NodeSettings(
-        _checked(TaskSettings, _parameters(content, 'policy'), path),
+        _checked(TaskSettings, node_parameters(path, 'policy'), path),
         _checked(GuardSettings, guard, path), float(guard.get('rate', GUARD_RATE_HZ)),
-        _checked(LookingSettings, _parameters(content, 'detector'), path))
-
-
-def _parameters(content: Any, node: str) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in content.items() if isinstance(content, dict) else ():
-        if str(name).rpartition('/')[2] == node and isinstance(value, dict):
-            found |= value.get('ros__parameters') or {}
-    return found
+        _checked(LookingSettings, node_parameters(path, 'detector'), path))
 
 
 def _checked(model: type[BaseModel], given: dict[str, Any], path: Path) -> Any:

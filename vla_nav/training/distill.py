@@ -132,8 +132,12 @@ def distill(teacher: Sequence[Path], frames: Path, work: Path, out: Path, reader
 
 
 def teacher_parameters(teacher: Sequence[Path]) -> int:
-    """Return how many parameters all networks of some teachers have; raise PolicyError."""
-    return sum(parameters(path) for bundle in teacher for path, _ in members(bundle))
+    """Return how many parameters all networks of some teachers have; raise PolicyError.
+
+    Members of an ensemble that have no weight teach nothing and do not count.
+    """
+    return sum(parameters(path) for bundle in teacher for path, weight in members(bundle)
+               if weight)
 
 
 def too_small(teacher: Sequence[Path]) -> str:

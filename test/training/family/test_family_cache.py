@@ -156,6 +156,14 @@ def test_a_full_disk_is_told_before_anything_is_encoded(place, monkeypatch):
     assert not list((place / 'features').rglob('*.safetensors'))
 
 
+def test_each_of_two_processes_asks_for_room_for_both_and_encodes_its_own(place, monkeypatch):
+    _, material, store = store_of(place)
+    needed = []
+    monkeypatch.setattr(store, '_check_room', needed.append)
+    assert store.fill(0, 2) + store.fill(1, 2) == frames(material)
+    assert needed[0] == frames(material) > needed[1] > 0
+
+
 @pytest.mark.parametrize('more', [(), ('train.gradient_checkpointing=true',)])
 def test_a_query_learns_from_kept_pictures_as_from_the_pictures(place, monkeypatch, more):
     ends = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from vla_nav.training.family.ensemble import (
     choose_drives,
     fit_ensemble,
     fit_weights,
+    predict,
 )
 from vla_nav.training.family.problems import TrainingError
 from vla_nav.training.family.recordings import read_recordings
@@ -57,8 +59,6 @@ def test_opposite_errors_cancel_and_a_hopeless_member_gets_no_weight():
 @pytest.fixture
 def data(tmp_path):
     """Return drives on which 0.4 and 0.2 m/s are half right each."""
-    from dataclasses import replace
-
     from vla_nav.episodes.store import EpisodeRef, write_episode
     folder = tmp_path / 'data'
     folder.mkdir()
@@ -82,6 +82,14 @@ def test_two_bundles_become_one_that_runs(tmp_path, data):
     chunk = policy.act(Frame(np.zeros((96, 128, 3), np.uint8), 1))
     assert chunk.velocities[0, 0] == pytest.approx(0.3, abs=0.02)
     assert len(known_drives(str(tmp_path / 'both'))) == metrics['validation_episodes']
+
+
+def test_the_same_pictures_under_two_instructions_are_one_drive(tmp_path, data):
+    recordings = read_recordings([data], AXES)
+    twice = [recordings[0], recordings[1], replace(recordings[0], instruction='stop')]
+    found = predict([load_policy(write_bundle(tmp_path / 'bundle'))], twice)
+    first, second, again = np.split(found.episode, 3)
+    assert first[0] == again[0] != second[0] and len({*found.episode.tolist()}) == 2
 
 
 def test_drives_that_a_member_learned_from_are_left_out(tmp_path, data):

@@ -60,7 +60,7 @@ def finish(folder: Path, state: Path, job: Job, dataset: Dataset, command: str,
                             model=BundleFile.of(folder / WEIGHTS)),
         training={
             'command': command, 'recipe': job.recipe.as_dict(), 'width': job.width,
-            'start': job.as_dict()['start'],
+            'start': json.loads(found[0]['job'])['start'],
             'architecture': job.architecture(), 'parameters': levels.parameters(model),
             'gflops': levels.gflops(model, job.recipe.image_size),
             'seconds': round(sum(row['seconds'] for row in history)),

@@ -100,14 +100,16 @@ class FeatureStore:
         """Encode what is missing or damaged and return how many pictures that were.
 
         Of ``ranks`` processes each does its share. ``note`` is told of each bunch of pictures.
-        Raises TrainingError where the disk has no room for them.
+        Raises TrainingError where the disk has no room for what all of them lack.
         """
-        missing = [(index, variant) for index in range(rank, len(self._recordings), ranks)
-                   for variant, path in enumerate(self._paths[index])
-                   if not _intact(path, len(self._recordings[index]))]
-        done = sum(len(self._recordings[index]) for index, _ in missing)
-        self._check_room(done)
-        for index, variant in missing:
+        # By path: recordings that are the same twice have one file.
+        missing = {path: (index, variant) for index, paths in enumerate(self._paths)
+                   for variant, path in enumerate(paths)
+                   if not _intact(path, len(self._recordings[index]))}
+        self._check_room(sum(len(self._recordings[index]) for index, _ in missing.values()))
+        own = [one for one in missing.values() if one[0] % ranks == rank]
+        done = sum(len(self._recordings[index]) for index, _ in own)
+        for index, variant in own:
             length = len(self._recordings[index])
             features = self._encode(index, np.arange(length), self._light(index, variant))
             _write(self._paths[index][variant], features, self._recordings[index].name)

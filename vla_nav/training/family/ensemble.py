@@ -38,7 +38,8 @@ class Drives(NamedTuple):
 class Predictions:
     """Velocities driven at once, SI: ``members`` [M, N, A], ``labels`` [N, A].
 
-    ``episode`` int64 [N] tells which drive each belongs to. Labels are NaN along axes that a
+    ``episode`` int64 [N] tells which drive each belongs to: recordings of the same pictures under
+    several instructions are one, since they are not independent. Labels are NaN along axes that a
     drive's robot lacks; these do not count.
     """
 
@@ -97,11 +98,12 @@ def predict(policies: Sequence[Policy], drives: Sequence[Recording],
         for own, policy in zip(members, policies):
             own.append(np.stack([*_velocities(policy, drive)]))
         note()
+    _, drive_of = np.unique([drive.pictures for drive in drives], return_inverse=True)
     return Predictions(
         np.stack([np.concatenate(own) for own in members]).astype(np.float64),
         np.concatenate([np.where(drive.present, drive.actions, np.nan) for drive in drives]
                        ).astype(np.float64),
-        np.repeat(np.arange(len(drives)), [len(drive) for drive in drives]))
+        np.repeat(drive_of, [len(drive) for drive in drives]))
 
 
 def fit_weights(found: Predictions) -> NDArray[np.float64]:
