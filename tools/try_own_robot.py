@@ -5,7 +5,8 @@
 Drives by `vla-nav teleop`, whose keys it presses on a pseudo-terminal: each the one that is
 nearest to what the simulator's planner would do from where the robot is. Records, converts, lints,
 fine-tunes, evaluates, and drives with the result; ``summary.json`` has the figures. Takes real
-time: half a minute a drive. What is there already is not done again.
+time: half a minute a drive. Takes that are there are not driven, and what is trained is not
+trained, again.
 """
 
 from __future__ import annotations
@@ -88,18 +89,20 @@ def drive(seed: int, name: str, out: Path, listener: Listener, teleop: Terminal
                                   '--out', str(runs)], stdout=log, stderr=log)
     listener.forget()
     pilot, recording = Pilot(), False
-    while robot.poll() is None:
-        wanted = listener.wait(0.1)
-        if wanted is None:
-            continue
-        if not recording:
-            recorder.press('r')
-            recording = True
-        teleop.press(pilot.key(wanted))
-    summary = json.loads((runs / 'latest' / 'summary.json').read_text('utf-8'))
-    success = bool(summary['outcome'] and summary['outcome']['success'])
-    recorder.press('s' if success else 'f')
-    recorder.close()
+    try:
+        while robot.poll() is None:
+            wanted = listener.wait(0.1)
+            if wanted is None:
+                continue
+            if not recording:
+                recorder.press('r')
+                recording = True
+            teleop.press(pilot.key(wanted))
+        summary = json.loads((runs / 'latest' / 'summary.json').read_text('utf-8'))
+        success = bool(summary['outcome'] and summary['outcome']['success'])
+        recorder.press('s' if success else 'f')
+    finally:
+        recorder.close()
     return {'seed': seed, 'instruction': text, 'cell': scene.cell, 'success': success,
             'driven_m': summary['driven_m'], 'kept_for': name}
 
