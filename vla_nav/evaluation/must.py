@@ -116,8 +116,8 @@ _BUDGETS = (
 _SECOND_FIT = (
     'Of a second fit, by least squares. The first, by absolute errors, missed the bound of two '
     'heavy members; after that the method was changed, and reported on the same test drives '
-    'again. No weight was fitted on them. Its interval takes the two instructions of a drive for two '
-    'drives (docs/training.md).')
+    'again. No weight was fitted on them. Its interval takes the two instructions of a drive for '
+    'two drives (docs/training.md).')
 _SEEN_FRAMES = (
     'All that is tuned is tuned inside the training frames of a fold; the form of the policy was '
     'chosen with an eye on this tub (docs/tub.md).')
