@@ -13,12 +13,13 @@ from bags import START_NS, drive, text, write_bag
 from bundles import NONSENSE, write_bundle
 from geometry_msgs.msg import Twist, TwistStamped
 from nav_msgs.msg import Path as PathMessage
+from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import String
 
 from vla_nav.bringup.graph import graph as graph_of
 from vla_nav.episodes.bag_reader import open_recording
 from vla_nav.episodes.bag_streams import TYPES
-from vla_nav.nodes.running import LATCHED, stamp_to_ns
+from vla_nav.nodes.running import LATCHED, SENSOR, stamp_to_ns
 from vla_nav.observations.messages import velocity_of
 from vla_nav.replay.evaluate import evaluate_bag
 from vla_nav.replay.settings import ReplaySettings
@@ -140,3 +141,15 @@ def test_live_nodes_and_the_evaluation_agree(tmp_path, probe, graph, transport):
     reasons = [{message.data for message in messages} - _SLOW
                for messages in (live('/guard/state'), expected['/guard/state'])]
     assert reasons[0] == reasons[1] >= {'policy', 'policy, speed_cap', 'policy_stopped'}
+
+
+def test_the_recorded_model_of_the_robot_reaches_who_comes_late(tmp_path, probe, graph):
+    bundle = write_bundle(tmp_path / 'bundle', image=(24, 32))
+    bag = write_bag(tmp_path / 'bag', [('/robot_description', START_NS - 1, text('<robot/>')),
+                                       *drive(600)])
+    probe.watch(CompressedImage, '/camera/image_raw/compressed', SENSOR)
+    for node in graph_of('replay', {'bag': str(bag), 'policy': str(bundle)}):
+        graph.start(node.executable, name=node.name, remap=node.remappings, **node.parameters)
+    probe.wait('/camera/image_raw/compressed', lambda _: True, since=0.0)
+    probe.watch(String, '/robot_description', LATCHED)
+    probe.wait('/robot_description', lambda message: message.data == '<robot/>', since=0.0)
