@@ -81,14 +81,14 @@ def compile_command(
             if size % 32:
                 raise ValueError(f'image_size is {size}; give a multiple of 32')
             pictures = _pictures(data, size)
-            for chip in target:
-                ERR.print(f'{name} for {chip} ...', markup=False, soft_wrap=True)
-                with tempfile.TemporaryDirectory() as work:
+            with tempfile.TemporaryDirectory() as work:
+                for chip in target:
+                    ERR.print(f'{name} for {chip} ...', markup=False, soft_wrap=True)
                     report = compile_network(network, size, known_target(chip), Path(work),
                                              pictures, route)
-                reports[f'{name}, {chip}'] = report
-                if bundle is not None:
-                    add_to(bundle, {chip: report})
+                    reports[f'{name}, {chip}'] = report
+                    if bundle is not None:
+                        add_to(bundle, {chip: report})
     if as_json:
         typer.echo(json.dumps({name: report.model_dump(mode='json')
                                for name, report in reports.items()}, indent=1))

@@ -10,6 +10,7 @@ TensorFlow Lite Micro.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -44,10 +45,16 @@ def to_tosa(model: nn.Module, image_size: int, pictures: NDArray[np.float32], fo
             small: bool) -> Converted:
     """Write TOSA graphs into a folder, for U55 and U65 where ``small``, else for U85.
 
-    ``pictures`` float32 [N, 3, S, S] give the ranges. Raises NpuError.
+    ``pictures`` float32 [N, 3, S, S] give the ranges. A folder belongs to one network: what lies
+    in it for the same specification, a minute's work, is taken as it is. Raises NpuError.
     """
-    macs, request = _request(model, image_size, pictures, folder)
-    answer = TOSA.call('to_tosa', {**request, 'specification': _SPECIFICATION[small]}, folder)
+    folder = folder / ('small' if small else 'large')
+    done = folder / 'answer.json'
+    if not done.is_file():
+        macs, request = _request(model, image_size, pictures, folder)
+        made = TOSA.call('to_tosa', {**request, 'specification': _SPECIFICATION[small]}, folder)
+        done.write_text(json.dumps({**made, 'macs': macs}), 'utf-8')
+    answer = json.loads(done.read_text('utf-8'))
     if not answer['graphs']:
         raise NpuError('ExecuTorch left the whole network to the CPU')
     return Converted(
@@ -55,7 +62,7 @@ def to_tosa(model: nn.Module, image_size: int, pictures: NDArray[np.float32], fo
         tuple(Fallback(node=one['node'], operator=one['operator'],
                        reason=f'not in {_SPECIFICATION[small]} as ExecuTorch writes it')
               for one in answer['outside']),
-        macs, _named(answer['versions']))
+        answer['macs'], _named(answer['versions']))
 
 
 def to_tflite(model: nn.Module, image_size: int, pictures: NDArray[np.float32],
