@@ -6,7 +6,7 @@
 # make clean    remove what make has made
 #
 # make run INSTRUCTION="Pass the box on its left and stop at the red cup." SCENARIO=2box_vert_left
-#          SEED=7 POLICY=models/compact SOURCE=drive.mp4 DURATION=60
+#          SEED=7 POLICY=models/compact DETECTOR=models/detector SOURCE=drive.mp4 DURATION=60
 
 VENV ?= .venv
 PYTHON ?= python3
@@ -15,11 +15,14 @@ INSTALL := PYTHON='$(PYTHON)' tools/environment.sh $(VENV)
 INPUTS := setup.py pyproject.toml tools/environment.sh requirements/constraints.txt \
 	requirements/ultralytics.txt
 
+# An empty DETECTOR means none, a missing one the usual; exporting it would define it.
+DETECTOR_FROM := $(origin DETECTOR)
 # The shell, not make, expands these: an instruction may hold quotes.
-export INSTRUCTION SCENARIO SEED POLICY SOURCE DURATION
+export INSTRUCTION SCENARIO SEED POLICY DETECTOR SOURCE DURATION
 OPTIONS := $(if $(INSTRUCTION),--instruction "$$INSTRUCTION") \
 	$(if $(SCENARIO),--scenario "$$SCENARIO") $(if $(SEED),--seed "$$SEED") \
 	$(if $(POLICY),--policy "$$POLICY") $(if $(SOURCE),--source "$$SOURCE") \
+	$(if $(filter-out undefined,$(DETECTOR_FROM)),--detector "$$DETECTOR") \
 	$(if $(DURATION),--duration "$$DURATION")
 
 .PHONY: run test lint results weights clean
