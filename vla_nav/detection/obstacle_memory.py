@@ -18,6 +18,9 @@ from vla_nav.detection.ground import Ground, GroundPoints
 _MARGIN = 0.05
 # Points of two pictures are the same within this, and a share of the range for the pixels' worth.
 _SAME_M, _SAME_SHARE = 0.15, 0.05
+# What is so near fills the picture, so that a detector may miss it just then: it is forgotten only
+# after as many pictures as it was seen in, at most so many.
+_NEAR_M, _NEAR_MISSES = 0.8, 20
 # No base moves like this: odometry began anew.
 _JUMP_M, _JUMP_M_PER_S = 0.5, 5.0
 
@@ -41,8 +44,8 @@ class ObstacleMemory:
         """Forget everything."""
         self._points: Array = np.empty((0, 2))
         self._seen_ns = np.empty(0, np.int64)
+        self._hits = np.empty(0, np.int64)
         self._misses = np.empty(0, np.int64)
-        self._cut = np.empty(0, np.bool_)
         self._last: tuple[int, Pose] | None = None
 
     def update(self, seen: GroundPoints, ground: Ground, pose: Pose, stamp_ns: int) -> Array:
@@ -55,28 +58,49 @@ class ObstacleMemory:
         if self._jumps(pose, stamp_ns):
             self.clear()
         self._last = stamp_ns, pose
-        known = into(self._points, pose)
-        stays = self._look_again(known, seen, ground, stamp_ns)
-        self._points = np.concatenate((out_of(seen.points, pose), self._points[stays]))
-        self._seen_ns = np.concatenate((np.full(len(seen), stamp_ns), self._seen_ns[stays]))
-        self._misses = np.concatenate((np.zeros(len(seen), np.int64), self._misses[stays]))
-        self._cut = np.concatenate((seen.cut, self._cut[stays]))
-        return np.concatenate((seen.points, known[stays]))
+        known, camera = into(self._points, pose), ground.stands_at
+        same = (np.linalg.norm(known[:, None] - seen.points[None], axis=-1)
+                <= _SAME_M + _SAME_SHARE * np.linalg.norm(known, axis=-1)[:, None])
+        holds = self._holds(known, seen, same, camera)
+        given_up = holds.any(axis=0) | np.isin(seen.boxes, seen.boxes[holds.any(axis=0)
+                                                                      & seen.cut])
+        stays = self._look_again(known, seen, ground, same, holds, given_up, stamp_ns)
+        hits = 1 + np.where(same, self._hits[:, None], 0).max(axis=0, initial=0)
+        new = ~given_up
+        self._points = np.concatenate((out_of(seen.points[new], pose), self._points[stays]))
+        self._seen_ns = np.concatenate((np.full(new.sum(), stamp_ns), self._seen_ns[stays]))
+        self._hits = np.concatenate((hits[new], self._hits[stays]))
+        self._misses = np.concatenate((np.zeros(new.sum(), np.int64), self._misses[stays]))
+        return np.concatenate((seen.points[new], known[stays]))
+
+    def _holds(self, known: Array, seen: GroundPoints, same: NDArray[np.bool_],
+               camera: Array) -> NDArray[np.bool_]:
+        """Tell which known points are better than which seen ones: [known, seen].
+
+        The foot of a cut box is below the picture: what is known to stand there is better. And
+        boxes of things that fill the picture are inexact: what is near does not go away.
+        """
+        away, ways = (np.linalg.norm(points - camera, axis=1) for points in (known, seen.points))
+        nearer = away[:, None] <= ways[None]
+        near = (away <= _NEAR_M) & (self._hits > 1)
+        under = _below(known, seen.points, camera) & seen.cut[None]
+        return np.asarray((same & nearer & near[:, None]) | under)
 
     def _look_again(self, known: Array, seen: GroundPoints, ground: Ground,
-                    stamp_ns: int) -> NDArray[np.bool_]:
-        """Count what is missing, renew what is still under a cut box; tell which points stay."""
+                    same: NDArray[np.bool_], holds: NDArray[np.bool_],
+                    given_up: NDArray[np.bool_], stamp_ns: int) -> NDArray[np.bool_]:
+        """Count what is missing, renew what is better than what is seen; tell which points stay."""
         shown = ground.shows(known, _MARGIN)
-        apart = np.linalg.norm(known[:, None] - seen.points[None], axis=-1)
-        same = apart <= _SAME_M + _SAME_SHARE * np.linalg.norm(known, axis=-1)[:, None]
-        # A cut box's foot is below the picture: a foot seen before is known better.
-        worse = seen.cut & ~(shown | self._cut)[:, None]
-        replaced = (same & ~worse).any(axis=1)
-        under = ~shown & _below(known, seen.points[seen.cut], ground.stands_at).any(axis=1)
-        self._seen_ns[under] = stamp_ns
-        self._misses = np.where(shown & ~same.any(axis=1), self._misses + 1, 0)
+        renewed = holds.any(axis=1)
+        replaced = (same & ~given_up[None]).any(axis=1) & ~renewed
+        self._seen_ns[renewed] = stamp_ns
+        self._hits[renewed] += 1
+        self._misses = np.where(shown & ~same.any(axis=1) & ~renewed, self._misses + 1, 0)
+        near = np.linalg.norm(known - ground.stands_at, axis=1) <= _NEAR_M
+        patience = np.minimum(self._hits, np.where(near, _NEAR_MISSES, self._forget_after))
+        confirmed = renewed | (self._hits > 1)
         return np.asarray(~replaced & (stamp_ns - self._seen_ns <= self._keep_ns)
-                          & (self._misses < self._forget_after))
+                          & (self._misses < patience) & confirmed)
 
     def _jumps(self, pose: Pose, stamp_ns: int) -> bool:
         if self._last is None:

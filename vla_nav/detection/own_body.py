@@ -12,6 +12,9 @@ from vla_nav.detection.lens import Lens
 
 Array = NDArray[np.float64]
 
+# A foot seen this share of its distance behind what the body hides may be hidden too.
+_INEXACT = 0.1
+
 
 @dataclass(frozen=True)
 class Body:
@@ -43,7 +46,8 @@ class GroundBeyond(Ground):
         That is the whole of a box: its lower edge may be as low as the body lets it be seen.
         """
         found = super().place(boxes)
-        hidden = self._body.hides(found.points, self._camera)
+        under = self._camera[:2]
+        hidden = self._body.hides(under + (1 - _INEXACT) * (found.points - under), self._camera)
         return replace(found, cut=found.cut | np.isin(found.boxes, found.boxes[hidden]))
 
     def shows(self, points: ArrayLike, margin: float = 0.0) -> NDArray[np.bool_]:
