@@ -21,6 +21,9 @@ _SAME_M, _SAME_SHARE = 0.15, 0.05
 # What is so near fills the picture, so that a detector may miss it just then: it is forgotten only
 # after as many pictures as it was seen in, at most so many.
 _NEAR_M, _NEAR_MISSES = 0.8, 20
+# Columns of boxes are as exact as this on the ground; what lies this near to a box and in none of
+# its columns was taken for a part of its thing, and is none.
+_COLUMN_M, _BESIDE_M = 0.03, 0.5
 # No base moves like this: odometry began anew.
 _JUMP_M, _JUMP_M_PER_S = 0.5, 5.0
 
@@ -61,10 +64,13 @@ class ObstacleMemory:
         known, camera = into(self._points, pose), ground.stands_at
         same = (np.linalg.norm(known[:, None] - seen.points[None], axis=-1)
                 <= _SAME_M + _SAME_SHARE * np.linalg.norm(known, axis=-1)[:, None])
-        holds = self._holds(known, seen, same, camera)
+        covered = _covered(known, seen, camera)
+        holds = self._holds(known, seen, same & covered, camera)
         given_up = holds.any(axis=0) | np.isin(seen.boxes, seen.boxes[holds.any(axis=0)
                                                                       & seen.cut])
-        stays = self._look_again(known, seen, ground, same, holds, given_up, stamp_ns)
+        beside = (np.linalg.norm(known[:, None] - seen.points[None], axis=-1) <= _BESIDE_M
+                  ).any(axis=1) & ~covered.any(axis=1)
+        stays = self._look_again(known, seen, ground, same, holds, given_up, beside, stamp_ns)
         hits = 1 + np.where(same, self._hits[:, None], 0).max(axis=0, initial=0)
         new = ~given_up
         self._points = np.concatenate((out_of(seen.points[new], pose), self._points[stays]))
@@ -88,7 +94,8 @@ class ObstacleMemory:
 
     def _look_again(self, known: Array, seen: GroundPoints, ground: Ground,
                     same: NDArray[np.bool_], holds: NDArray[np.bool_],
-                    given_up: NDArray[np.bool_], stamp_ns: int) -> NDArray[np.bool_]:
+                    given_up: NDArray[np.bool_], beside: NDArray[np.bool_], stamp_ns: int
+                    ) -> NDArray[np.bool_]:
         """Count what is missing, renew what is better than what is seen; tell which points stay."""
         shown = ground.shows(known, _MARGIN)
         renewed = holds.any(axis=1)
@@ -96,7 +103,7 @@ class ObstacleMemory:
         self._seen_ns[renewed] = stamp_ns
         self._hits[renewed] += 1
         self._misses = np.where(shown & ~same.any(axis=1) & ~renewed, self._misses + 1, 0)
-        near = np.linalg.norm(known - ground.stands_at, axis=1) <= _NEAR_M
+        near = (np.linalg.norm(known - ground.stands_at, axis=1) <= _NEAR_M) & ~beside
         patience = np.minimum(self._hits, np.where(near, _NEAR_MISSES, self._forget_after))
         confirmed = renewed | (self._hits > 1)
         return np.asarray(~replaced & (stamp_ns - self._seen_ns <= self._keep_ns)
@@ -119,3 +126,15 @@ def _below(known: Array, cut: Array, camera: Array) -> NDArray[np.bool_]:
     along = offsets @ ahead.T
     aside = np.abs(offsets @ np.stack((-ahead[:, 1], ahead[:, 0])))
     return np.asarray((along >= 0) & (along <= lengths + _SAME_M) & (aside <= _SAME_M))
+
+
+def _covered(known: Array, seen: GroundPoints, camera: Array) -> NDArray[np.bool_]:
+    """Tell which known points are in the columns of the picture of a seen point's box."""
+    (ahead, aside), (x, y) = (points.T for points in (known - camera, seen.points - camera))
+    columns, directions = np.arctan2(aside, ahead), np.arctan2(y, x)
+    same_box = seen.boxes[:, None] == seen.boxes[None]
+    low = np.where(same_box, directions[None], np.inf).min(axis=1, initial=np.inf)
+    high = np.where(same_box, directions[None], -np.inf).max(axis=1, initial=-np.inf)
+    slack = _COLUMN_M / np.maximum(np.hypot(ahead, aside), 1e-9)
+    return np.asarray((columns[:, None] >= low[None] - slack[:, None])
+                      & (columns[:, None] <= high[None] + slack[:, None]))
