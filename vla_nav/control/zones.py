@@ -52,6 +52,15 @@ class ZoneSettings(BaseModel):
         description='Seconds that the picture behind the obstacles may be old.')
     robot_radius: float = Field(
         default=0.2, gt=0.0, le=5.0, description='Radius of the footprint, m.')
+    obstacle_rim: float = Field(
+        default=0.1, ge=0.0, le=5.0,
+        description='Metres of the footprint to either side that a thing beside the way may touch '
+                    'without stopping the robot: it is slowed down to passing_speed. What a '
+                    'camera sees of a passage is not exact to the centimetre. At robot_radius '
+                    'nothing stops it; 0 stops at whatever the footprint would touch.')
+    passing_speed: float = Field(
+        default=0.15, ge=0.0, le=5.0,
+        description='Speed, m/s, at which the rim passes things beside the way.')
     obstacle_clearance: float = Field(
         default=0.05, ge=0.0, le=5.0,
         description='Metres left between footprint and obstacle where the robot stops.')
@@ -163,12 +172,15 @@ class Zones:
         s, speed = settings, wanted.speed
         brake = deceleration(wanted, acceleration)
         full = stopping_m(speed, brake, s.obstacle_latency)
-        way = way_ahead(points, wanted, s.robot_radius,
-                        s.obstacle_clearance + full + _RELEASE_M) - s.obstacle_clearance
+        reach = s.obstacle_clearance + full + _RELEASE_M
+        hard = points[in_the_way(points, wanted, s.robot_radius - s.obstacle_rim,
+                                 reach + s.robot_radius)]
+        way = way_ahead(hard, wanted, s.robot_radius, reach) - s.obstacle_clearance
         allowed = allowed_speed(way, brake, s.obstacle_latency)
         stop_m, _ = zone_lengths(last, acceleration, s)
-        surprised = last.speed > _CREEP and math.isfinite(
-            way_ahead(points, last, s.robot_radius, stop_m))
+        surprised = last.speed > _CREEP and math.isfinite(way_ahead(
+            points[in_the_way(points, last, s.robot_radius - s.obstacle_rim,
+                              stop_m + s.robot_radius)], last, s.robot_radius, stop_m))
         if surprised or allowed < min(_CREEP, speed):
             self._free_ns = steady_ns
             return Allowance(0.0, stop=True)
@@ -178,6 +190,9 @@ class Zones:
             if steady_ns - self._free_ns < _ns(s.obstacle_hold):
                 return Allowance(0.0, stop=True)
         self._free_ns = None
+        if speed > s.passing_speed and math.isfinite(
+                way_ahead(points, wanted, s.robot_radius, reach)):
+            allowed = min(allowed, s.passing_speed)
         return Allowance(min(1.0, allowed / speed) if speed else 1.0)
 
 
@@ -197,6 +212,17 @@ def way_ahead(points: Points, velocity: Velocity, radius: float, reach: float) -
     touches = ((distances <= radius) & (distances < distances[0] - 1e-9)).any(axis=1)
     first = int(touches.argmax())
     return float(ways[max(first - 1, 0)]) if touches[first] else math.inf
+
+
+def in_the_way(points: Points, velocity: Velocity, radius: float,
+               reach: float) -> NDArray[np.bool_]:
+    """Tell which points [N, 2] a circle touches within ``reach`` metres of a curve."""
+    if not velocity.speed:
+        return np.zeros(len(points), np.bool_)
+    ways = np.linspace(0.0, reach, max(2, math.ceil(reach / _STEP_M) + 1))
+    centres = arc(velocity, ways / velocity.speed)
+    distances = np.linalg.norm(centres[:, None] - points[None], axis=-1)
+    return np.asarray((distances <= radius).any(axis=0))
 
 
 def swept(velocity: Velocity, length: float) -> Points:
