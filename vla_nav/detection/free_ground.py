@@ -29,9 +29,9 @@ _HALF_M = 10.0
 # Boxes are taken to be this much larger (share of the picture's height): edges are not exact.
 _MARGIN = 0.01
 # Narrower things, if they are whole in the picture, have no depth to speak of, and may walk.
-_WIDE_M = 0.5
+_WIDE_M = 0.3
 # A regressed box ends about this share of the picture before the picture's own side.
-_CUT_SHARE = 0.01
+_CUT_SHARE = 0.03
 # Where the free floor ends so close behind a point, the point is the near side of a thing.
 _CLOSE_M = 0.12
 # So far behind a lower edge things reach.

@@ -20,7 +20,9 @@ _MARGIN = 0.05
 _SAME_M, _SAME_SHARE = 0.15, 0.05
 # What is so near fills the picture, so that a detector may miss it just then: it is forgotten only
 # after as many pictures as it was seen in, at most so many.
-_NEAR_M, _NEAR_MISSES = 0.8, 20
+_NEAR_M, _NEAR_MISSES = 1.2, 20
+# A box that is cut when it first appears, where nothing was known, is often none.
+_CUT_HITS = 4
 # Columns of boxes are as exact as this on the ground; what lies this near to a box and in none of
 # its columns was taken for a part of its thing, and is none.
 _COLUMN_M, _BESIDE_M = 0.03, 0.5
@@ -48,6 +50,7 @@ class ObstacleMemory:
         self._points: Array = np.empty((0, 2))
         self._seen_ns = np.empty(0, np.int64)
         self._hits = np.empty(0, np.int64)
+        self._cut = np.empty(0, np.bool_)  # known from cut boxes alone
         self._misses = np.empty(0, np.int64)
         self._last: tuple[int, Pose] | None = None
 
@@ -76,6 +79,7 @@ class ObstacleMemory:
         self._points = np.concatenate((out_of(seen.points[new], pose), self._points[stays]))
         self._seen_ns = np.concatenate((np.full(new.sum(), stamp_ns), self._seen_ns[stays]))
         self._hits = np.concatenate((hits[new], self._hits[stays]))
+        self._cut = np.concatenate((seen.cut[new], self._cut[stays]))
         self._misses = np.concatenate((np.zeros(new.sum(), np.int64), self._misses[stays]))
         return np.concatenate((seen.points[new], known[stays]))
 
@@ -105,7 +109,7 @@ class ObstacleMemory:
         self._misses = np.where(shown & ~same.any(axis=1) & ~renewed, self._misses + 1, 0)
         near = (np.linalg.norm(known - ground.stands_at, axis=1) <= _NEAR_M) & ~beside
         patience = np.minimum(self._hits, np.where(near, _NEAR_MISSES, self._forget_after))
-        confirmed = renewed | (self._hits > 1)
+        confirmed = renewed | (self._hits > np.where(self._cut, _CUT_HITS, 1))
         return np.asarray(~replaced & (stamp_ns - self._seen_ns <= self._keep_ns)
                           & (self._misses < patience) & confirmed)
 
