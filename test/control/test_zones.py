@@ -71,7 +71,7 @@ class Course:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.floats(0.45, 1.2), st.floats(-0.19, 0.19), st.floats(0.05, 0.6),
+@given(st.floats(0.45, 1.2), st.floats(-0.09, 0.09), st.floats(0.05, 0.6),
        st.sets(st.integers(2, 30), max_size=3))
 def test_a_point_straight_ahead_is_never_touched(distance, aside, speed, dropped):
     course = Course([distance, aside], dropped=dropped)
@@ -79,6 +79,17 @@ def test_a_point_straight_ahead_is_never_touched(distance, aside, speed, dropped
     assert course.nearest > RADIUS
     assert course.decision.velocity == ZERO and course.decision.reason is Reason.OBSTACLE
     assert course.nearest < 0.25 + 0.05  # and no further away than it must be
+
+
+@pytest.mark.parametrize(('aside', 'rim', 'passes'), [
+    (0.15, 0.1, True), (-0.15, 0.1, True), (0.08, 0.1, False), (0.15, 0.0, False)])
+def test_what_only_the_rim_would_touch_slows_it_down(aside, rim, passes):
+    course = Course([0.9, aside], obstacle_rim=rim)
+    decisions = course.drive(AHEAD, 6.0)
+    assert 'policy, slow_for_obstacle' in {one.why for one in decisions}
+    assert (course.pose[0] > 1.2) == passes
+    slowest = min(one.velocity.linear_x for one in decisions[30:])
+    assert slowest == pytest.approx(ZoneSettings().passing_speed if passes else 0.0)
 
 
 @settings(max_examples=25, deadline=None)

@@ -8,6 +8,10 @@ braking within the limits would leave in time, the robot is stopped at once. At 
 reaches ``robot_radius + obstacle_clearance`` from the base's centre, in the direction in which
 the robot would move; where no motion is asked for, or one that leads away, there is none.
 
+Only what stands in the way of the footprint's core stops the robot. What its rim alone would
+touch slows it down: boxes in a picture tell the ends of things beside a passage to some
+centimetres only, and a robot that stopped for these would not get through.
+
 The laws hold for any point, whatever it is a part of: no object is exempt.
 """
 

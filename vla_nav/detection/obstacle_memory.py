@@ -3,9 +3,17 @@
 A camera that looks ahead loses an obstacle below its picture, or to its side, just when it is
 nearest. Its points are kept where they were, as odometry moves the robot on. What is back in the
 picture and not detected there, in several pictures, is forgotten.
+
+What is known from farther away is also better than what is seen from close by. The foot of a box
+that is cut off is not seen at all, so that its thing would seem to retreat before the robot; and
+of things that fill the picture boxes are inexact, or missing. So a cut box gives way to what is
+known to stand under it, and what is near does not go away; but what was taken for a part of a
+thing, and is no longer in the columns of its box, does. What was seen once is not remembered.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +39,15 @@ _JUMP_M, _JUMP_M_PER_S = 0.5, 5.0
 
 Array = NDArray[np.float64]
 Pose = tuple[float, float, float]
+
+
+class _Fates(NamedTuple):
+    """What a picture says of each known point [N]."""
+
+    renewed: NDArray[np.bool_]  # better than what is seen, which confirms it
+    replaced: NDArray[np.bool_]  # seen again
+    unseen: NDArray[np.bool_]
+    beside: NDArray[np.bool_]  # next to a box, and in none of its columns
 
 
 class ObstacleMemory:
@@ -65,15 +82,18 @@ class ObstacleMemory:
             self.clear()
         self._last = stamp_ns, pose
         known, camera = into(self._points, pose), ground.stands_at
-        same = (np.linalg.norm(known[:, None] - seen.points[None], axis=-1)
-                <= _SAME_M + _SAME_SHARE * np.linalg.norm(known, axis=-1)[:, None])
+        apart = np.linalg.norm(known[:, None] - seen.points[None], axis=-1)
+        same = apart <= _SAME_M + _SAME_SHARE * np.linalg.norm(known, axis=-1)[:, None]
         covered = _covered(known, seen, camera)
         holds = self._holds(known, seen, same & covered, camera)
-        given_up = holds.any(axis=0) | np.isin(seen.boxes, seen.boxes[holds.any(axis=0)
-                                                                      & seen.cut])
-        beside = (np.linalg.norm(known[:, None] - seen.points[None], axis=-1) <= _BESIDE_M
-                  ).any(axis=1) & ~covered.any(axis=1)
-        stays = self._look_again(known, seen, ground, same, holds, given_up, beside, stamp_ns)
+        # A cut box gives way as a whole.
+        better = holds.any(axis=0)
+        given_up = better | np.isin(seen.boxes, seen.boxes[better & seen.cut])
+        renewed = holds.any(axis=1)
+        stays = self._look_again(known, ground, _Fates(
+            renewed, (same & ~given_up[None]).any(axis=1) & ~renewed,
+            ~same.any(axis=1) & ~renewed,
+            (apart <= _BESIDE_M).any(axis=1) & ~covered.any(axis=1)), stamp_ns)
         hits = 1 + np.where(same, self._hits[:, None], 0).max(axis=0, initial=0)
         new = ~given_up
         self._points = np.concatenate((out_of(seen.points[new], pose), self._points[stays]))
@@ -96,21 +116,17 @@ class ObstacleMemory:
         under = _below(known, seen.points, camera) & seen.cut[None]
         return np.asarray((same & nearer & near[:, None]) | under)
 
-    def _look_again(self, known: Array, seen: GroundPoints, ground: Ground,
-                    same: NDArray[np.bool_], holds: NDArray[np.bool_],
-                    given_up: NDArray[np.bool_], beside: NDArray[np.bool_], stamp_ns: int
-                    ) -> NDArray[np.bool_]:
-        """Count what is missing, renew what is better than what is seen; tell which points stay."""
-        shown = ground.shows(known, _MARGIN)
-        renewed = holds.any(axis=1)
-        replaced = (same & ~given_up[None]).any(axis=1) & ~renewed
-        self._seen_ns[renewed] = stamp_ns
-        self._hits[renewed] += 1
-        self._misses = np.where(shown & ~same.any(axis=1) & ~renewed, self._misses + 1, 0)
-        near = (np.linalg.norm(known - ground.stands_at, axis=1) <= _NEAR_M) & ~beside
+    def _look_again(self, known: Array, ground: Ground, fates: _Fates,
+                    stamp_ns: int) -> NDArray[np.bool_]:
+        """Count how often each known point was seen and missed; tell which ones stay."""
+        self._seen_ns[fates.renewed] = stamp_ns
+        self._hits[fates.renewed] += 1
+        missing = ground.shows(known, _MARGIN) & fates.unseen
+        self._misses = np.where(missing, self._misses + 1, 0)
+        near = (np.linalg.norm(known - ground.stands_at, axis=1) <= _NEAR_M) & ~fates.beside
         patience = np.minimum(self._hits, np.where(near, _NEAR_MISSES, self._forget_after))
-        confirmed = renewed | (self._hits > np.where(self._cut, _CUT_HITS, 1))
-        return np.asarray(~replaced & (stamp_ns - self._seen_ns <= self._keep_ns)
+        confirmed = fates.renewed | (self._hits > np.where(self._cut, _CUT_HITS, 1))
+        return np.asarray(~fates.replaced & (stamp_ns - self._seen_ns <= self._keep_ns)
                           & (self._misses < patience) & confirmed)
 
     def _jumps(self, pose: Pose, stamp_ns: int) -> bool:
