@@ -82,7 +82,8 @@ def test_a_point_straight_ahead_is_never_touched(distance, aside, speed, dropped
 
 
 @pytest.mark.parametrize(('aside', 'rim', 'passes'), [
-    (0.15, 0.1, True), (-0.15, 0.1, True), (0.08, 0.1, False), (0.15, 0.0, False)])
+    (0.15, 0.1, True), (-0.15, 0.1, True), (0.08, 0.1, False), (0.15, 0.0, False),
+    (0.08, 5.0, False)])
 def test_what_only_the_rim_would_touch_slows_it_down(aside, rim, passes):
     course = Course([0.9, aside], obstacle_rim=rim)
     decisions = course.drive(AHEAD, 6.0)

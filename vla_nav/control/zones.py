@@ -60,8 +60,8 @@ class ZoneSettings(BaseModel):
         default=0.1, ge=0.0, le=5.0,
         description='Metres of the footprint to either side that a thing beside the way may touch '
                     'without stopping the robot: it is slowed down to passing_speed. What a '
-                    'camera sees of a passage is not exact to the centimetre. At robot_radius '
-                    'nothing stops it; 0 stops at whatever the footprint would touch.')
+                    'camera sees of a passage is not exact to the centimetre. At most half of '
+                    'robot_radius counts; 0 stops at whatever the footprint would touch.')
     passing_speed: float = Field(
         default=0.15, ge=0.0, le=5.0,
         description='Speed, m/s, at which the rim passes things beside the way.')
@@ -177,14 +177,14 @@ class Zones:
         brake = deceleration(wanted, acceleration)
         full = stopping_m(speed, brake, s.obstacle_latency)
         reach = s.obstacle_clearance + full + _RELEASE_M
-        hard = points[in_the_way(points, wanted, s.robot_radius - s.obstacle_rim,
-                                 reach + s.robot_radius)]
+        core = max(s.robot_radius - s.obstacle_rim, s.robot_radius / 2)
+        hard = points[in_the_way(points, wanted, core, reach + s.robot_radius)]
         way = way_ahead(hard, wanted, s.robot_radius, reach) - s.obstacle_clearance
         allowed = allowed_speed(way, brake, s.obstacle_latency)
         stop_m, _ = zone_lengths(last, acceleration, s)
         surprised = last.speed > _CREEP and math.isfinite(way_ahead(
-            points[in_the_way(points, last, s.robot_radius - s.obstacle_rim,
-                              stop_m + s.robot_radius)], last, s.robot_radius, stop_m))
+            points[in_the_way(points, last, core, stop_m + s.robot_radius)], last,
+            s.robot_radius, stop_m))
         if surprised or allowed < min(_CREEP, speed):
             self._free_ns = steady_ns
             return Allowance(0.0, stop=True)

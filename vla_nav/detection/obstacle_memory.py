@@ -89,7 +89,7 @@ class ObstacleMemory:
         # A cut box gives way as a whole.
         better = holds.any(axis=0)
         given_up = better | np.isin(seen.boxes, seen.boxes[better & seen.cut])
-        renewed = holds.any(axis=1)
+        renewed = np.asarray(holds.any(axis=1))
         stays = self._look_again(known, ground, _Fates(
             renewed, (same & ~given_up[None]).any(axis=1) & ~renewed,
             ~same.any(axis=1) & ~renewed,
