@@ -42,7 +42,9 @@ def params(tmp_path):
     path = tmp_path / 'params.yaml'
     path.write_text('detector:\n  ros__parameters:\n    rate: 5.0\n'
                     f'    camera_xyz: [0.0, 0.0, {_HEIGHT_M}]\n'
-                    f'    camera_rpy: [0.0, {_PITCH}, 0.0]\n')
+                    f'    camera_rpy: [0.0, {_PITCH}, 0.0]\n'
+                    # What the recording never comes nearer to is near enough to stop for.
+                    'guard:\n  ros__parameters:\n    obstacle_clearance: 0.2\n')
     return path
 
 
