@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import weakref
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ class Rows:
         """Start empty."""
         self.dtype = np.dtype(dtype)
         self._file = tempfile.TemporaryFile()
+        # Nobody has to close a table, and no warning of an open file comes when one is gone.
+        weakref.finalize(self, self._file.close)
         self._count = 0
 
     def __len__(self) -> int:
