@@ -177,14 +177,10 @@ class Zones:
         brake = deceleration(wanted, acceleration)
         full = stopping_m(speed, brake, s.obstacle_latency)
         reach = s.obstacle_clearance + full + _RELEASE_M
-        core = max(s.robot_radius - s.obstacle_rim, s.robot_radius / 2)
-        hard = points[in_the_way(points, wanted, core, reach + s.robot_radius)]
-        way = way_ahead(hard, wanted, s.robot_radius, reach) - s.obstacle_clearance
+        way = _way_of_core(points, wanted, s, reach) - s.obstacle_clearance
         allowed = allowed_speed(way, brake, s.obstacle_latency)
         stop_m, _ = zone_lengths(last, acceleration, s)
-        surprised = last.speed > _CREEP and math.isfinite(way_ahead(
-            points[in_the_way(points, last, core, stop_m + s.robot_radius)], last,
-            s.robot_radius, stop_m))
+        surprised = last.speed > _CREEP and math.isfinite(_way_of_core(points, last, s, stop_m))
         if surprised or allowed < min(_CREEP, speed):
             self._free_ns = steady_ns
             return Allowance(0.0, stop=True)
@@ -209,24 +205,28 @@ def way_ahead(points: Points, velocity: Velocity, radius: float, reach: float) -
     speed = velocity.speed
     if not speed or not len(points):
         return math.inf
-    steps = max(2, math.ceil(reach / _STEP_M) + 1)
-    ways = np.linspace(0.0, reach, steps)
-    centres = arc(velocity, ways / speed)
-    distances = np.linalg.norm(centres[:, None] - points[None], axis=-1)
+    ways, distances = _distances(points, velocity, reach)
     touches = ((distances <= radius) & (distances < distances[0] - 1e-9)).any(axis=1)
     first = int(touches.argmax())
     return float(ways[max(first - 1, 0)]) if touches[first] else math.inf
 
 
-def in_the_way(points: Points, velocity: Velocity, radius: float,
-               reach: float) -> NDArray[np.bool_]:
-    """Tell which points [N, 2] a circle touches within ``reach`` metres of a curve."""
+def _way_of_core(points: Points, velocity: Velocity, settings: ZoneSettings,
+                 reach: float) -> float:
+    """Return :func:`way_ahead` to the points that the footprint's core would touch as well."""
     if not velocity.speed:
-        return np.zeros(len(points), np.bool_)
+        return math.inf
+    radius = settings.robot_radius
+    core = max(radius - settings.obstacle_rim, radius / 2)
+    _, distances = _distances(points, velocity, reach + radius)
+    return way_ahead(points[(distances <= core).any(axis=0)], velocity, radius, reach)
+
+
+def _distances(points: Points, velocity: Velocity, reach: float) -> tuple[Points, Points]:
+    """Return places [S] along ``reach`` metres of a curve, and [S, N] how far each point is."""
     ways = np.linspace(0.0, reach, max(2, math.ceil(reach / _STEP_M) + 1))
     centres = arc(velocity, ways / velocity.speed)
-    distances = np.linalg.norm(centres[:, None] - points[None], axis=-1)
-    return np.asarray((distances <= radius).any(axis=0))
+    return ways, np.linalg.norm(centres[:, None] - points[None], axis=-1)
 
 
 def swept(velocity: Velocity, length: float) -> Points:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vla_nav.control.reckoning import into, out_of
-from vla_nav.detection.ground import Ground, GroundPoints
+from vla_nav.detection.ground import CUT_SHARE, Ground, GroundPoints
 
 # Farther away a pixel of a box's edge is worth too much of the floor.
 _REACH_M = 1.8
@@ -30,8 +30,6 @@ _HALF_M = 10.0
 _MARGIN = 0.01
 # Narrower things, if they are whole in the picture, have no depth to speak of, and may walk.
 _WIDE_M = 0.3
-# A regressed box ends about this share of the picture before the picture's own side.
-_CUT_SHARE = 0.03
 # Where the free floor ends so close behind a point, the point is the near side of a thing.
 _CLOSE_M = 0.12
 # So far behind a lower edge things reach.
@@ -73,7 +71,7 @@ class FreeGround:
             self.clear()
             self._origin = place
         edges = np.asarray(boxes, np.float64).reshape(-1, 4)
-        side = _CUT_SHARE * ground.lens.width
+        side = CUT_SHARE * ground.lens.width
         cut = (edges[:, 0] <= side) | (edges[:, 2] >= ground.lens.width - side)
         points, keeps = found.points.copy(), np.ones(len(found), np.bool_)
         behind, moved = self._behind(points, ground.stands_at, pose, stamp_ns)

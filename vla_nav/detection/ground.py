@@ -29,7 +29,7 @@ from vla_nav.monitoring.camera_view import rotation
 # From a body's axes (x ahead, y left, z up) to those of a camera (z ahead, x right, y down).
 _OPTICAL = np.array([[0.0, 0.0, 1.0], [-1.0, 0.0, 0.0], [0.0, -1.0, 0.0]])
 # A box's regressed edge ends about this share of the picture before the picture's own.
-_CUT_SHARE = 0.03
+CUT_SHARE = 0.03
 _MOST_POINTS = 60
 # A ray that sinks less than this per metre meets the ground too far away to mean anything.
 _HORIZON = 1e-3
@@ -98,7 +98,7 @@ class Ground:
         shares = (np.arange(len(numbers)) - first) / (counts[numbers] - 1)
         columns = left[numbers] + shares * (right - left)[numbers]
         points = self.points(np.stack((columns, bottom[numbers]), 1))
-        cut = bottom >= self.lens.height * (1 - _CUT_SHARE)
+        cut = bottom >= self.lens.height * (1 - CUT_SHARE)
         near = np.linalg.norm(points - self._at[:2], axis=1) <= self._max_range_m  # false for NaN
         return GroundPoints(points[near], numbers[near], cut[numbers][near])
 
