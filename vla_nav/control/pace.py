@@ -11,6 +11,9 @@ import math
 
 from vla_nav.contracts import PolicySpec
 
+# A network runs again for a step whose picture was missed only where that takes less than this
+# share of the step: a slow one would miss more for it.
+_QUICK_SHARE = 0.1
 # What a delay is rounded up to where a person is told to state it.
 _ROUND_S = 0.05
 
@@ -23,6 +26,11 @@ def allowed_age_s(limit_s: float, model_delay_s: float) -> float:
 def blind_speed(blind_distance_m: float, limit_s: float) -> float:
     """Return the speed, m/s, at which no more than a distance is driven on one picture."""
     return blind_distance_m / limit_s
+
+
+def has_time_to_catch_up(thinking_s: float, step_s: float) -> bool:
+    """Return whether a network may run again for each step whose picture it has missed."""
+    return thinking_s < _QUICK_SHARE * step_s
 
 
 def too_slow(spec: PolicySpec, thinking_s: float, period_s: float, model_delay_s: float,

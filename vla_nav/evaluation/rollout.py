@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -12,7 +12,7 @@ from vla_nav.contracts import ActionChunk, Frame, Policy, PolicyError
 from vla_nav.control.follower import ChunkFollower
 from vla_nav.control.guard import Guard, GuardSettings
 from vla_nav.control.limits import Velocity
-from vla_nav.control.pace import allowed_age_s, blind_speed
+from vla_nav.control.pace import allowed_age_s, blind_speed, has_time_to_catch_up
 from vla_nav.control.task import Task, TaskSettings, TaskState, instruct
 from vla_nav.simulation.judge import Judge
 from vla_nav.simulation.world import World
@@ -149,6 +149,8 @@ class Robot:
         if self._thought is not None and self._thought[0] <= now_ns:
             done, self._thought = self._thought[1], None
         if self._thought is None and frame is not None:
+            frame = replace(frame, catch_up=has_time_to_catch_up(
+                self._delay_ns * 1e-9, self._policy.spec.step_ns * 1e-9))
             self._thought = now_ns + self._delay_ns, self._policy.act(frame)
         return done
 

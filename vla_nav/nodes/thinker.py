@@ -10,12 +10,10 @@ from typing import Any
 
 from vla_nav.contracts import ActionChunk, Frame, Policy
 from vla_nav.control.diagnostics import Latency, Rate
+from vla_nav.control.pace import has_time_to_catch_up
 from vla_nav.control.task import Task, understand
 from vla_nav.nodes.running import steady_ns
 
-# A policy runs again for a step whose picture was missed only where that takes less than this
-# share of the step: a slow one would miss more for it.
-_QUICK_SHARE = 0.1
 # Steps between two pictures from which on one was missed.
 _MISSED = 1.5
 
@@ -44,7 +42,7 @@ class Thinker:
         self._picture: tuple[Any, int] | None = None
         self._began_ns: int | None = None
         self._newest_ns: int | None = None
-        self._single_ns = math.inf  # the shortest time that one run has taken
+        self._single_s = math.inf  # the shortest time that one run has taken
         self._ending = False
         self._thread = threading.Thread(target=self._run, name='thinker', daemon=True)
         self._thread.start()
@@ -124,12 +122,12 @@ class Thinker:
         decoded = steady_ns()
         step_ns = self._policy.spec.step_ns
         missed = self._newest_ns is not None and stamp_ns - self._newest_ns > _MISSED * step_ns
-        quick = self._single_ns < _QUICK_SHARE * step_ns
+        quick = has_time_to_catch_up(self._single_s, step_ns * 1e-9)
         chunk = self._policy.act(replace(frame, catch_up=quick))
         done = steady_ns()
         self._newest_ns = stamp_ns
         if not (missed and quick):
-            self._single_ns = min(self._single_ns, done - decoded)
+            self._single_s = min(self._single_s, (done - decoded) * 1e-9)
         self.trouble = ''
         self.decoding.add(decoded - began)
         self.inference.add(done - decoded)
