@@ -7,6 +7,7 @@ from vla_nav.bringup.share import find_bundle, share_directory
 from vla_nav.control.guard import GuardSettings
 from vla_nav.episodes.bag_reader import open_recording
 from vla_nav.episodes.schema import EpisodeError
+from vla_nav.evaluation.rollout import SIMULATED
 from vla_nav.replay.topics import played_roles
 
 
@@ -158,6 +159,12 @@ def test_the_parameter_files_match_any_namespace_and_name_known_nodes():
         content = yaml.safe_load((share_directory() / 'config' / name).read_text())
         assert set(content) <= {f'/**/{n}' for n in (
             'guard', 'policy', 'detector', 'sim', 'camera')}
+
+
+def test_evaluations_in_the_simulator_tell_the_guard_what_its_parameter_file_tells_it():
+    content = yaml.safe_load((share_directory() / 'config' / 'sim.yaml').read_text())
+    told = content['/**/guard']['ros__parameters']
+    assert {**SIMULATED, 'camera_timeout': GuardSettings().camera_timeout} == told
 
 
 def test_a_bundle_is_found_by_path_or_left_for_the_policy_to_refuse(tmp_path):

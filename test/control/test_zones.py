@@ -81,6 +81,20 @@ def test_a_point_straight_ahead_is_never_touched(distance, aside, speed, dropped
     assert course.nearest < 0.25 + 0.05  # and no further away than it must be
 
 
+@pytest.mark.parametrize(('speed', 'period'), [(1.7, 5), (0.9, 10), (2.0, 5)])
+def test_whoever_walks_at_the_robot_is_not_debounced_away(speed, period):
+    """``speed`` in m/s, seen every ``period`` steps."""
+    course = Course([])
+    for step in range(100):
+        if step % period == 0:
+            course.points = np.array([[2.5 - speed * step * 0.02, 0.0]])
+            course.look()
+        course.drive(AHEAD, 0.02, look=False)
+        if course.decision.reason is Reason.OBSTACLE:
+            break
+    assert course.decision.velocity == ZERO and course.decision.reason is Reason.OBSTACLE
+
+
 @pytest.mark.parametrize(('aside', 'rim', 'passes'), [
     (0.15, 0.1, True), (-0.15, 0.1, True), (0.08, 0.1, False), (0.15, 0.0, False),
     (0.08, 5.0, False)])

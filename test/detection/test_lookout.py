@@ -57,6 +57,29 @@ def test_what_was_seen_is_remembered_only_with_odometry():
         assert not len(lookout.look(PICTURE, SIZE, GROUND, pose, 500_000_000).obstacles)
 
 
+def test_without_odometry_what_is_cut_off_stands_right_before_the_robot():
+    detector = Fake()
+    detector.boxes = [(100.0, 60.0, 140.0, HEIGHT - 1.0), (20.0, 60.0, 40.0, 150.0)]
+    obstacles = Lookout(detector).look(PICTURE, SIZE, GROUND, None, 1).obstacles
+    feet = GROUND.place(detector.boxes)
+    assert feet.cut.any() and not feet.cut.all()
+    assert np.hypot(*obstacles[feet.cut].T) == pytest.approx(0.1)
+    assert (obstacles[feet.cut][:, 0] > 0.0).all()
+    assert obstacles[~feet.cut] == pytest.approx(feet.points[~feet.cut])
+
+
+def test_floor_that_was_seen_free_is_forgotten_where_odometry_begins_anew(monkeypatch):
+    lookout = Lookout(Fake())
+    cleared = []
+    monkeypatch.setattr(lookout._free, 'clear', lambda: cleared.append(1))
+    lookout._free._origin = np.zeros(2)
+    lookout.look(PICTURE, SIZE, GROUND, (0.0, 0.0, 0.0), 100_000_000)
+    lookout.look(PICTURE, SIZE, GROUND, (0.1, 0.0, 0.0), 200_000_000)
+    assert not cleared
+    lookout.look(PICTURE, SIZE, GROUND, (3.0, 0.0, 0.0), 300_000_000)
+    assert cleared
+
+
 def test_a_robot_that_was_stopped_does_not_forget_by_what():
     for moves in (0.0, 0.01):
         detector = Fake()

@@ -5,16 +5,18 @@ from __future__ import annotations
 import math
 import time
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import Twist, TwistStamped
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.time import Time
 from rosgraph_msgs.msg import Clock
-from sensor_msgs.msg import CameraInfo
+from sensor_msgs.msg import CameraInfo, PointCloud2
 from std_msgs.msg import String
 from std_srvs.srv import Trigger
 
+from vla_nav.nodes.obstacle_messages import cloud_message
 from vla_nav.nodes.running import COMMAND, LATCHED, SENSOR
 
 
@@ -67,6 +69,20 @@ def test_a_limit_on_an_uncertainty_that_nobody_tells_is_named(watched, graph):
     watched.wait('/diagnostics', lambda m: any('nothing comes on policy_uncertainty' in s.message
                                                for s in m.status))
     assert all(m.linear.x == 0.0 for _, m in watched.seen('/cmd_vel'))
+
+
+def test_obstacles_that_come_no_more_are_missed(watched, graph):
+    Commander(watched.node)
+    clouds = watched.node.create_publisher(PointCloud2, '/obstacles', SENSOR)
+    graph.start('guard_node')
+    watched.wait('/cmd_vel', lambda m: m.linear.x > 0.25)
+    watched.wait_until(clouds.get_subscription_count, 'the guard subscribes to obstacles')
+    now = watched.node.get_clock().now().to_msg()
+    clouds.publish(cloud_message(np.empty((0, 2)), now, 'base_link'))
+    _, report = watched.wait('/diagnostics', lambda m: any(
+        'no obstacles come any more' in s.message for s in m.status))
+    assert 'obstacles_required' in report.status[0].message
+    watched.wait('/cmd_vel', lambda m: m.linear.x > 0.25, since=time.monotonic())
 
 
 def test_an_old_command_dies_although_ros_time_stands_still(watched, graph):

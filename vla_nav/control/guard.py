@@ -221,6 +221,11 @@ class Guard:
         """Return the obstacles [N, 2] that count now, in the base frame."""
         return self._zones.points(steady_ns, self.settings)
 
+    def misses_obstacles(self, steady_ns: int) -> bool:
+        """Tell whether it drives on without obstacles although some have come before."""
+        return (not self.settings.obstacles_required and self._zones.heard
+                and self._zones.lost(steady_ns, self.settings))
+
     def misses_uncertainty(self, steady_ns: int) -> bool:
         """Tell whether the policy would drive, but for not saying how unsure it is."""
         return (self.settings.uncertainty_limit > 0.0 and self._policy is not None

@@ -35,6 +35,8 @@ _CREEP = 0.02
 _RELEASE_M = 0.03
 # Points closer than this, in two pictures, are the same point.
 _SAME_M = 0.15
+# What comes at the robot so fast is seen somewhere else each time, and counts all the same.
+_WALKS_M_PER_S = 2.0
 # More points than these, from a laser scanner say, tell nothing more.
 _GRID_M, _NEAREST = 0.03, 300
 _MAX_LEAD_NS = 100_000_000
@@ -57,7 +59,7 @@ class ZoneSettings(BaseModel):
     robot_radius: float = Field(
         default=0.2, gt=0.0, le=5.0, description='Radius of the footprint, m.')
     obstacle_rim: float = Field(
-        default=0.1, ge=0.0, le=5.0,
+        default=0.0, ge=0.0, le=5.0,
         description='Metres of the footprint to either side that a thing beside the way may touch '
                     'without stopping the robot: it is slowed down to passing_speed. What a '
                     'camera sees of a passage is not exact to the centimetre. At most half of '
@@ -91,8 +93,8 @@ class Allowance:
 class Obstacles:
     """The points around the robot, moved along by what it was sent since they were seen.
 
-    A point counts once pictures in a row have shown it, and until it has not been seen for a
-    while: neither a false box nor a dropped picture makes a robot jerk.
+    A point counts once pictures in a row have shown it, or something that walks, and until it has
+    not been seen for a while: neither a false box nor a dropped picture makes a robot jerk.
     """
 
     def __init__(self, reckoning: Reckoning) -> None:
@@ -110,11 +112,13 @@ class Obstacles:
         taken_ns = steady_ns - max(age_ns, 0)
         if self._newest_ns is not None and taken_ns < self._newest_ns:
             return
+        passed_ns = 0 if self._newest_ns is None else taken_ns - self._newest_ns
         self._newest_ns = taken_ns
         new = out_of(_thinned(np.asarray(points, np.float64).reshape(-1, 2)),
                      self._reckoning.at(taken_ns))
-        near = np.linalg.norm(new[:, None] - self._points[None], axis=-1) <= _SAME_M
-        hits = 1 + np.where(near, self._hits, 0).max(axis=1, initial=0)
+        apart = np.linalg.norm(new[:, None] - self._points[None], axis=-1)
+        near, walks = apart <= _SAME_M, apart <= _SAME_M + _WALKS_M_PER_S * passed_ns * 1e-9
+        hits = 1 + np.where(walks, self._hits, 0).max(axis=1, initial=0)
         # What is seen again is where it is seen now; what is not stays for a while.
         stays = ~near.any(axis=0) & (taken_ns - self._seen_ns <= hold_ns)
         self._points = np.concatenate([new, self._points[stays]])
@@ -151,6 +155,11 @@ class Zones:
         """Take the obstacles [N, 2] (base frame, m) in a picture that is ``age_ns`` old."""
         self._heard = True
         self._obstacles.take(points, age_ns, steady_ns, _ns(settings.obstacle_hold))
+
+    @property
+    def heard(self) -> bool:
+        """Return whether obstacles have ever come."""
+        return self._heard
 
     def age_ns(self, steady_ns: int) -> int | None:
         """Return how old the newest picture behind the obstacles is; None before the first."""

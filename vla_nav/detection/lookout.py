@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vla_nav.detection.contracts import Detections, Detector, DetectorSpec
 from vla_nav.detection.free_ground import FreeGround
-from vla_nav.detection.ground import Ground
+from vla_nav.detection.ground import Ground, GroundPoints
 from vla_nav.detection.letterbox import Letterbox, enlarged
 from vla_nav.detection.obstacle_memory import ObstacleMemory
 from vla_nav.observations.decode import compressed_size
@@ -20,6 +20,8 @@ from vla_nav.observations.messages import frame_from_message
 # Below these a robot stands, m/s and rad/s; what it cannot see then changes this much slower.
 _STANDS, _TURNS_NOT = 0.03, 0.05
 _SLOWER = 10
+# Where nothing is remembered, what is cut off stands so near before the base's centre.
+_BEFORE_M = 0.1
 Pose = tuple[float, float, float]
 
 
@@ -61,7 +63,8 @@ class Lookout:
         """Look at uint8 [H, W, 3] RGB, which is the picture of ``size`` (height, width) reduced.
 
         ``ground`` is for the full picture; ``pose`` is (x, y, yaw) by odometry, without which
-        nothing is remembered. Raises DetectorError.
+        nothing is remembered, and the thing of a box that is cut off stands right before the
+        robot. Raises DetectorError.
         """
         found = enlarged(self._detector.detect(picture), size, picture.shape)
         if ground is None:
@@ -69,9 +72,11 @@ class Lookout:
         feet = ground.place(found.boxes)
         if pose is None:
             self.clear()
-            return Sighting(found, feet.points)
-        feet = self._free.sift(feet, found.boxes, ground, pose, stamp_ns)
+            return Sighting(found, _nearest(feet, ground))
         self._pass_time(pose, stamp_ns)
+        if self._memory.jumps(pose, self._clock_ns):
+            self._free.clear()
+        feet = self._free.sift(feet, found.boxes, ground, pose, stamp_ns)
         return Sighting(found, self._memory.update(feet, ground, pose, self._clock_ns))
 
     def _pass_time(self, pose: Pose, stamp_ns: int) -> None:
@@ -84,6 +89,17 @@ class Lookout:
                       and turned <= _TURNS_NOT * passed * 1e-9)
             self._clock_ns += passed // _SLOWER if stands else passed
         self._last = stamp_ns, pose
+
+
+def _nearest(feet: GroundPoints, ground: Ground) -> NDArray[np.float64]:
+    """Return the points [N, 2], those of cut boxes as near as they may be.
+
+    The foot of a cut box is anywhere between the robot and the picture's end, and nothing is known
+    from before: within the footprint it stops whatever moves that way, and nothing else.
+    """
+    rays = feet.points - ground.stands_at
+    rays /= np.maximum(np.linalg.norm(rays, axis=1, keepdims=True), 1e-9)
+    return np.where(feet.cut[:, None], _BEFORE_M * rays, feet.points)
 
 
 def decode_for(message: Any, image_size: int, decoder: str = 'numpy'

@@ -78,7 +78,7 @@ class ObstacleMemory:
         ``pose`` is (x, y, yaw) by odometry then; everything is forgotten where odometry jumps or
         time goes back.
         """
-        if self._jumps(pose, stamp_ns):
+        if self.jumps(pose, stamp_ns):
             self.clear()
         self._last = stamp_ns, pose
         known, camera = into(self._points, pose), ground.stands_at
@@ -129,7 +129,8 @@ class ObstacleMemory:
         return np.asarray(~fates.replaced & (stamp_ns - self._seen_ns <= self._keep_ns)
                           & (self._misses < patience) & confirmed)
 
-    def _jumps(self, pose: Pose, stamp_ns: int) -> bool:
+    def jumps(self, pose: Pose, stamp_ns: int) -> bool:
+        """Tell whether odometry, or time, has begun anew since the last picture."""
         if self._last is None:
             return False
         seconds = (stamp_ns - self._last[0]) * 1e-9

@@ -20,6 +20,7 @@ from vla_nav.control.limits import Velocity
 from vla_nav.detection.lookout import Sighting
 from vla_nav.evaluation.crew import GivenUp, LocalCrew, finish
 from vla_nav.evaluation.metrics import wilson_interval
+from vla_nav.evaluation.rollout import SIMULATED
 from vla_nav.evaluation.watching import Watch, make_watch
 from vla_nav.simulation.layout import ROBOT_RADIUS_M, Block, Scenario, rotate
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED, SCENARIO_VERSION, sample
@@ -117,7 +118,7 @@ def drive(world: World, watch: Watch, index: int, seed: int, aim: str = 'centre'
     watch.enter()
     block = scenario.blocks[0]
     start_m = gap(block, world.pose)
-    guard = Guard(GuardSettings(obstacles_required=True))
+    guard = Guard(GuardSettings.model_validate({**SIMULATED, 'obstacles_required': True}))
     wanted, steady = Velocity(speed), _START_NS
     arriving: list[tuple[int, int, NDArray[np.float64]]] = []
     decision: Decision = guard.decide(steady - _STEP_NS)

@@ -22,6 +22,8 @@ STEP_S = STEP_NS * 1e-9
 # A stamp of 0 means "no picture" to the guard.
 START_NS = 1_000_000_000
 _UNSEEN = np.zeros((1, 1, 3), np.uint8)
+# What config/sim.yaml tells the guard beside its defaults.
+SIMULATED = {'obstacle_rim': 0.1}
 
 
 @dataclass
@@ -100,7 +102,8 @@ class Robot:
         self._space = spec.action_space
         # A simulator without noise gives identical pictures at standstill: none count as frozen.
         limits = GuardSettings.model_validate({
-            'max_observation_age': allowed_age_s(spec.max_observation_age_s, delay_ns * 1e-9)})
+            **SIMULATED, 'max_observation_age': allowed_age_s(spec.max_observation_age_s,
+                                                              delay_ns * 1e-9)})
         self._guard = Guard(limits)
         self._follower = ChunkFollower(self._space, blind_speed(
             limits.blind_distance, limits.max_observation_age)) if delay_ns else None

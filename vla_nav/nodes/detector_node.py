@@ -86,6 +86,8 @@ class DetectorNode(LifecycleNode):
         self._enabled = True
         self._activated_ns = self._looked_ns = 0
         self._arrived_ns: int | None = None
+        self._began_ns: int | None = None  # of the picture that is looked at now
+        self._without_odometry = False
         self._described: NDArray[np.float64] | None = None
         self._found = self._points = self._undecodable = 0
         self._image_rate, self._rate = Rate(), Rate()
@@ -196,14 +198,15 @@ class DetectorNode(LifecycleNode):
     # -- in the thread that looks --------------------------------------------------------
 
     def _look(self, seen: _Seen) -> None:
+        began = self._began_ns = steady_ns()
         try:
-            began = steady_ns()
             picture, size = decode_for(seen.message, self._lookout.spec.image_size,
                                        self._decoder)
             decoded = steady_ns()
             ground = self._ground(seen, size)
             sighting = self._lookout.look(picture, size, ground, seen.pose, seen.stamp_ns)
             done = steady_ns()
+            self._publish(sighting, picture, size, seen)
         except ValueError as error:  # one damaged picture is a picture less, no more
             self._undecodable += 1
             self._trouble = str(error)
@@ -211,11 +214,13 @@ class DetectorNode(LifecycleNode):
         except Exception as error:  # whatever goes wrong must leave the guard without obstacles
             self._trouble = f'{error}' or repr(error)
             return
+        finally:
+            self._began_ns = None
         self._trouble = ''
+        self._without_odometry = seen.pose is None
         self._decoding.add(decoded - began)
         self._inference.add(done - decoded)
         self._rate.tick(done)
-        self._publish(sighting, picture, size, seen)
         self._whole.add(steady_ns() - began)
 
     def _ground(self, seen: _Seen, size: tuple[int, int]) -> Ground | None:
@@ -266,8 +271,17 @@ class DetectorNode(LifecycleNode):
             level, message, kind = ERROR, pictures.why_silent(waited_ns), 'silent'
         elif self._trouble:
             level, message = ERROR, self._trouble
+        elif (began_ns := self._began_ns) is not None and steady - began_ns > _SILENT_NS:
+            level, message, kind = ERROR, (
+                f'has been looking at one picture for {(steady - began_ns) * 1e-9:.0f} s: start '
+                'the node again, with another provider if that helps'), 'hangs'
         elif self._blind:
             level, message = ERROR, f'no obstacles: {self._blind}'
+        elif self._without_odometry:
+            level, message, kind = WARN, (
+                f'nothing fresh on {self._odometry.topic}: what the camera loses sight of is not '
+                'remembered, and the robot stops at what is cut off by the picture; remap odom'
+                ), 'odometry'
         spec = self._lookout.spec
         return Report(level, message, kind=kind, values={
             'detector': spec.name, 'provider': spec.provider, 'provider_fallback': self._fallback,

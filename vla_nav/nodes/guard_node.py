@@ -198,6 +198,10 @@ class GuardNode(Node):
                 'policy_uncertainty; only ensembles tell theirs: run one, or set it to 0')
         elif self._bad_cloud:
             level, message = WARN, f'{message}; {self._bad_cloud}'
+        elif self._guard.misses_obstacles(steady):
+            level, message = WARN, (
+                f'{message}; no obstacles come any more, and it drives on without them: look at '
+                'the detector, or set obstacles_required')
         message += ', dry run' if settings.dry_run else ''
         return Report(level, message, {
             'limit': decision.limit.value or 'none',
