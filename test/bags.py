@@ -66,8 +66,8 @@ def text(value):
     return make('std_msgs/msg/String', data=value)
 
 
-def write_bag(path, messages, storage='mcap', custom=None, compression='none'):
-    """Write (topic, arrival_ns, message) triples, in the order of their arrival.
+def write_bag(path, messages, storage='mcap', custom=None, compression='none', in_order=True):
+    """Write (topic, arrival_ns, message) triples, in the order of their arrival or as given.
 
     ``compression`` is of each ``message``, of the whole ``file``, or of the ``storage``'s chunks.
     """
@@ -78,7 +78,8 @@ def write_bag(path, messages, storage='mcap', custom=None, compression='none'):
         for key, value in (custom or {}).items():
             writer.set_custom_data(key, value)
         connections = {}
-        for topic, arrival_ns, message in sorted(messages, key=lambda m: m[1]):
+        for topic, arrival_ns, message in (
+                sorted(messages, key=lambda m: m[1]) if in_order else messages):
             kind = message.__msgtype__
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)

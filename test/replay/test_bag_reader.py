@@ -6,6 +6,7 @@ import pytest
 from bags import drive, write_bag
 
 from vla_nav.episodes.bag_folders import bag_bytes, bags_below, storage_files
+from vla_nav.episodes.bag_order import in_order
 from vla_nav.episodes.bag_reader import open_recording
 from vla_nav.episodes.schema import EpisodeError
 
@@ -103,6 +104,45 @@ def test_of_a_file_that_was_cut_off_the_whole_messages_come(tmp_path, storage, k
     assert 0.3 * len(messages) * 20 < len(found) < 0.8 * len(messages) * 20
     assert any('cut off' in problem for problem in recording.problems)
     assert recording.custom == (custom if keep_metadata else {})
+
+
+@pytest.mark.parametrize('keep_metadata', [True, False])
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_of_a_file_that_was_cut_off_what_is_out_of_order_comes_in_order(
+        tmp_path, storage, keep_metadata, messages):
+    # As recorders write: in the order of their callbacks.
+    expected = sorted(((topic, at + 10**8 * 120 * run, message) for run in range(20)
+                       for topic, at, message in messages), key=lambda m: m[1])
+    written = list(expected)
+    for i in range(0, len(written), 2):
+        written[i], written[i + 1] = written[i + 1], written[i]
+    bag = write_bag(tmp_path / 'bag', written, storage, in_order=False)
+    file, = storage_files(bag)
+    file.write_bytes(file.read_bytes()[:int(file.stat().st_size * 0.95)])
+    if not keep_metadata:
+        (bag / 'metadata.yaml').unlink()
+    found, recording = _read(bag)
+    assert len(found) > 0.8 * len(written)
+    # The cut may lie between two that were swapped.
+    assert found[:-1] == [(topic, at) for topic, at, _ in expected[:len(found) - 1]]
+    assert not any('breaks off: Unindexed' in problem for problem in recording.problems)
+
+
+def test_what_was_read_before_the_damage_comes_before_it_is_told():
+    def damaged():
+        yield from [('b', 20, b''), ('a', 10, b''), ('c', 30, b'')]
+        raise ValueError('cut off')
+    found = []
+    with pytest.raises(ValueError, match='cut off'):
+        found.extend(in_order(damaged()))
+    # extend() keeps what came before the error.
+    assert [name for name, _, _ in found] == ['a', 'b', 'c']
+
+
+def test_what_is_far_out_of_order_is_lost_no_more_than_the_rest():
+    arrivals = [10, 10**12, 20, 30, 2 * 10**9]
+    found = [at for _, at, _ in in_order(('a', at, b'') for at in arrivals)]
+    assert sorted(found) == sorted(arrivals)
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])

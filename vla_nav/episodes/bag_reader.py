@@ -11,9 +11,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import yaml
-from rosbags.rosbag2 import Reader
 
 from vla_nav.episodes.bag_folders import METADATA, PACKED, storage_files
+from vla_nav.episodes.bag_order import OrderedReader
 from vla_nav.episodes.bag_packing import unpack_file, unpack_message
 from vla_nav.episodes.bag_salvage import CutOffSqlite, MendedMcap
 from vla_nav.episodes.schema import EpisodeError
@@ -89,7 +89,7 @@ def open_recording(path: Path) -> Iterator[Recording]:
     with ExitStack() as stack:
         # rosbags unpacks what is compressed as a whole only where the metadata says so.
         whole = (None if path.is_file() and path.suffix == PACKED
-                 else _opened(lambda: Reader(path), stack, problems))
+                 else _opened(lambda: OrderedReader(path), stack, problems))
         if whole is not None:
             custom = dict(getattr(whole.storage.metadata, 'custom', None) or {})
             yield Recording([whole], custom, problems)
@@ -108,12 +108,12 @@ def _part(file: Path, stack: ExitStack, problems: list[str]) -> Any:
     name, ignored = file.name, list[str]()
     if file.suffix == PACKED:
         file = unpack_file(file, Path(stack.enter_context(TemporaryDirectory())))
-    part = _opened(lambda: Reader(file), stack, ignored)
+    part = _opened(lambda: OrderedReader(file), stack, ignored)
     if part is None:
         problems += [f'{name} was cut off or is damaged; what is whole is read']
         mended: Any = MendedMcap if file.suffix == '.mcap' else None
-        part = _opened(lambda: Reader(mended(file)) if mended else CutOffSqlite(file), stack,
-                       problems)
+        part = _opened(lambda: OrderedReader(mended(file)) if mended else CutOffSqlite(file),
+                       stack, problems)
     return part
 
 
@@ -121,7 +121,7 @@ def _opened(make: Callable[[], Any], stack: ExitStack, problems: list[str]) -> A
     """Return an open reader that the stack closes, or None and a problem."""
     try:
         reader = make()
-        if isinstance(reader, Reader):
+        if isinstance(reader, OrderedReader):
             reader.open()
     # As above: rosbags lets through what struct, zstd and SQLite raise.
     except Exception as error:

@@ -15,6 +15,8 @@ from rosbags.interfaces import (
     MessageDefinitionFormat,
 )
 
+from vla_nav.episodes.bag_order import in_order
+
 _MAGIC = b'\x89MCAP0\r\n'
 _CHUNK, _MESSAGE, _SCHEMA, _CHANNEL, _HEADER = 0x06, 0x05, 0x03, 0x04, 0x01
 _CONTENT = (_HEADER, _SCHEMA, _CHANNEL, _MESSAGE, _CHUNK)
@@ -113,12 +115,13 @@ class CutOffSqlite:
 
     def messages(self, connections: Collection[Connection], start: int | None = None,
                  stop: int | None = None) -> Iterator[tuple[Connection, int, bytes]]:
-        """Yield messages as they were written, up to the first page that is missing."""
+        """Yield messages in order of arrival, up to the first page that is missing."""
         wanted = {connection.id: connection for connection in connections}
-        for number, arrival, raw in self._database.execute(
-                'SELECT topic_id, timestamp, data FROM messages ORDER BY id'):
-            if number in wanted and (start or 0) <= arrival and (stop is None or arrival < stop):
-                yield wanted[number], arrival, raw
+        # Not in the order of the index of times, of which pages may be missing too.
+        yield from in_order(
+            (wanted[number], arrival, raw) for number, arrival, raw in self._database.execute(
+                'SELECT topic_id, timestamp, data FROM messages ORDER BY id')
+            if number in wanted and (start or 0) <= arrival and (stop is None or arrival < stop))
 
     def close(self) -> None:
         """Close the file."""
