@@ -20,6 +20,7 @@ from vla_nav.episodes.bag_streams import TYPES
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.observations.messages import frame_from_message
 from vla_nav.replay import evaluate
+from vla_nav.replay.bag_output import BagOutput
 from vla_nav.replay.evaluate import evaluate_bag
 from vla_nav.replay.settings import ReplaySettings
 from vla_nav.runtimes import load_policy
@@ -399,6 +400,20 @@ def test_the_command_line_tells_and_ends_with_a_status(tmp_path, bundle):
     refused = CliRunner().invoke(app, ['bag', '--bag', str(tmp_path / 'no'), '--policy',
                                        str(bundle)])
     assert refused.exit_code == 2
+
+
+def test_a_folder_called_predictions_is_in_the_way_only_of_predictions(tmp_path, bundle,
+                                                                       monkeypatch):
+    from vla_nav.cli.evaluate import app
+    bag, taken = write_bag(tmp_path / 'bag', drive(5)), tmp_path / 'predictions'
+    taken.mkdir()
+    monkeypatch.chdir(tmp_path)
+    words = ['bag', '--bag', str(bag), '--policy', str(bundle), '--instruction', _SAID,
+             '--no-blind']
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 0, run.output
+    with pytest.raises(ValueError, match=r'predictions: .*exists already.*--out'):
+        BagOutput(taken, 'full', load_policy(bundle).spec.action_space, 'base_link')
 
 
 def test_a_real_tub_goes_all_the_way(tmp_path, donkeycar_tub):
