@@ -10,7 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bags import START_NS, drive, image, jpeg, make, picture, text, twist_stamped, write_bag
+from bags import (
+    LATCHED,
+    START_NS,
+    drive,
+    image,
+    jpeg,
+    make,
+    picture,
+    text,
+    twist_stamped,
+    write_bag,
+)
 from bundles import NONSENSE, write_bundle
 from typer.testing import CliRunner
 
@@ -199,6 +210,16 @@ def test_the_predictions_lie_beside_the_recording(tmp_path, bundle):
     assert _evaluate(out / 'predictions', bundle)['pictures']['evaluated'] == 15
     with pytest.raises(ValueError, match='exists already'):
         _evaluate(tmp_path / 'bag', bundle, out, 'full')
+
+
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_what_was_latched_is_latched_beside_the_predictions(tmp_path, bundle, storage):
+    messages = [('/robot_description', START_NS, text('<robot/>')), *drive(5)]
+    bag = write_bag(tmp_path / 'bag', messages, storage, qos={'/robot_description': [LATCHED]})
+    _evaluate(bag, bundle, tmp_path / 'out', 'full')
+    with open_recording(tmp_path / 'out' / 'predictions') as recording:
+        qos = {topic.name: topic.qos for topic in recording.topics}
+    assert qos['/robot_description'] == (LATCHED,) and qos['/odom'] == ()
 
 
 def test_the_page_holds_its_pictures(tmp_path, bundle):

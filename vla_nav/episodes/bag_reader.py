@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import yaml
+from rosbags.interfaces import Qos
 
 from vla_nav.episodes.bag_folders import METADATA, PACKED, storage_files
 from vla_nav.episodes.bag_order import OrderedReader
@@ -21,13 +22,17 @@ from vla_nav.episodes.schema import EpisodeError
 
 @dataclass(frozen=True)
 class Topic:
-    """A topic and its type, the type's definition as the bag has it, and how often it came."""
+    """A topic and its type, the type's definition as the bag has it, and how often it came.
+
+    ``qos`` are the publishers' profiles, by which a player publishes it again.
+    """
 
     name: str
     kind: str
     messages: int
     definition: str = ''
     digest: str = ''
+    qos: tuple[Qos, ...] = ()
 
 
 class Recorded(NamedTuple):
@@ -51,7 +56,9 @@ class Recording:
         self._topics = {
             key: Topic(*key, sum(one.msgcount for one in some),
                        next((one.msgdef.data for one in some if one.msgdef.data), ''),
-                       next((one.digest for one in some if one.digest), ''))
+                       next((one.digest for one in some if one.digest), ''),
+                       tuple(dict.fromkeys(qos for one in some
+                                           for qos in one.ext.offered_qos_profiles)))
             for key, some in counts.items()}
         self.topics = tuple(self._topics.values())
 

@@ -57,7 +57,7 @@ class BagOutput:
                           if topic.definition and topic.digest else {'typestore': TYPES})
             try:
                 self._connections[topic] = self._writer.add_connection(
-                    topic.name, topic.kind, **definition)
+                    topic.name, topic.kind, offered_qos_profiles=topic.qos, **definition)
             except KeyError:  # a type of its own, and a bag that does not define it
                 self.skipped.add(topic.name)
                 return
