@@ -1,4 +1,4 @@
-"""Messages in order of time where a bag has no index that gives it."""
+"""Messages as a bag has them, in order of time also where it has no index that gives it."""
 
 from __future__ import annotations
 
@@ -58,8 +58,17 @@ class _Mcap(McapReader):
 class _Directory(DirectoryReader):
     STORAGE_PLUGINS = {**DirectoryReader.STORAGE_PLUGINS, 'mcap': _Mcap}
 
+    def open(self) -> None:
+        super().open()
+        if self.metadata.compression_mode == 'message':
+            # Here one damaged message would be the end of all that follow.
+            self.metadata = self.metadata._replace(compression_mode=None)
+
 
 class OrderedReader(Reader):
-    """A rosbags reader that also reads MCAP files whose messages are out of order."""
+    """A rosbags reader that also reads MCAP files whose messages are out of order.
+
+    Messages that are compressed one by one come as they are.
+    """
 
     STORAGE_PLUGINS = {**Reader.STORAGE_PLUGINS, 'dir': _Directory, '.mcap': _Mcap}
