@@ -4,6 +4,14 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.typesys import Stores, get_typestore
 
@@ -66,10 +74,18 @@ def text(value):
     return make('std_msgs/msg/String', data=value)
 
 
-def write_bag(path, messages, storage='mcap', custom=None, compression='none'):
-    """Write (topic, arrival_ns, message) triples, in the order of their arrival.
+# As a publisher that latches offers it.
+LATCHED = Qos(QosHistory.KEEP_LAST, 1, QosReliability.RELIABLE, QosDurability.TRANSIENT_LOCAL,
+              QosTime(9223372036, 854775807), QosTime(9223372036, 854775807),
+              QosLiveliness.AUTOMATIC, QosTime(9223372036, 854775807), False)
+
+
+def write_bag(path, messages, storage='mcap', custom=None, compression='none', in_order=True,
+              qos=None):
+    """Write (topic, arrival_ns, message) triples, in the order of their arrival or as given.
 
     ``compression`` is of each ``message``, of the whole ``file``, or of the ``storage``'s chunks.
+    ``qos`` has the profiles of topics that offer some.
     """
     plugin = StoragePlugin.MCAP if storage == 'mcap' else StoragePlugin.SQLITE3
     writer = Writer(path, version=9, storage_plugin=plugin)
@@ -78,10 +94,13 @@ def write_bag(path, messages, storage='mcap', custom=None, compression='none'):
         for key, value in (custom or {}).items():
             writer.set_custom_data(key, value)
         connections = {}
-        for topic, arrival_ns, message in sorted(messages, key=lambda m: m[1]):
+        for topic, arrival_ns, message in (
+                sorted(messages, key=lambda m: m[1]) if in_order else messages):
             kind = message.__msgtype__
             if topic not in connections:
-                connections[topic] = writer.add_connection(topic, kind, typestore=TYPES)
+                connections[topic] = writer.add_connection(
+                    topic, kind, typestore=TYPES,
+                    offered_qos_profiles=(qos or {}).get(topic, ()))
             writer.write(connections[topic], arrival_ns,
                          bytes(TYPES.serialize_cdr(message, kind)))
     return path

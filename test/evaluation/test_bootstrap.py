@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from vla_nav.evaluation import bootstrap
 from vla_nav.evaluation.bootstrap import mean_error, paired_difference
 
 
@@ -29,6 +30,16 @@ def test_pairs_are_drawn_together():
     hard = rng.uniform(1, 20, 30)
     interval = paired_difference(hard, hard + 0.1, np.ones(30))
     assert interval.value == pytest.approx(-0.1) and interval.high < -0.09
+
+
+@pytest.mark.parametrize('block', [1, 7 * 300, 10 ** 9])
+def test_draws_in_blocks_are_those_of_one_draw(block, monkeypatch):
+    rng = np.random.default_rng(3)
+    whole = rng.multinomial(7, np.full(7, 1 / 7), 2000)
+    monkeypatch.setattr(bootstrap, '_BLOCK', block)
+    blocks = list(bootstrap._draws(7, 3))
+    assert max(len(one) for one in blocks) == min(max(1, block // 7), 2000)
+    assert np.array_equal(np.concatenate(blocks), whole)
 
 
 def test_one_episode_has_no_interval():

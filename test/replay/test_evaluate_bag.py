@@ -10,7 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bags import START_NS, drive, image, jpeg, make, picture, text, twist_stamped, write_bag
+from bags import (
+    LATCHED,
+    START_NS,
+    drive,
+    image,
+    jpeg,
+    make,
+    picture,
+    text,
+    twist_stamped,
+    write_bag,
+)
 from bundles import NONSENSE, write_bundle
 from typer.testing import CliRunner
 
@@ -20,8 +31,9 @@ from vla_nav.episodes.bag_streams import TYPES
 from vla_nav.episodes.schema import EpisodeError
 from vla_nav.observations.messages import frame_from_message
 from vla_nav.replay import evaluate
+from vla_nav.replay.bag_output import BagOutput
 from vla_nav.replay.evaluate import evaluate_bag
-from vla_nav.replay.settings import ReplaySettings
+from vla_nav.replay.settings import ReplaySettings, node_settings
 from vla_nav.runtimes import load_policy
 
 _SAID = 'stop at the red ball'
@@ -200,6 +212,16 @@ def test_the_predictions_lie_beside_the_recording(tmp_path, bundle):
         _evaluate(tmp_path / 'bag', bundle, out, 'full')
 
 
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
+def test_what_was_latched_is_latched_beside_the_predictions(tmp_path, bundle, storage):
+    messages = [('/robot_description', START_NS, text('<robot/>')), *drive(5)]
+    bag = write_bag(tmp_path / 'bag', messages, storage, qos={'/robot_description': [LATCHED]})
+    _evaluate(bag, bundle, tmp_path / 'out', 'full')
+    with open_recording(tmp_path / 'out' / 'predictions') as recording:
+        qos = {topic.name: topic.qos for topic in recording.topics}
+    assert qos['/robot_description'] == (LATCHED,) and qos['/odom'] == ()
+
+
 def test_the_page_holds_its_pictures(tmp_path, bundle):
     out = tmp_path / 'out'
     summary = _evaluate(write_bag(tmp_path / 'bag', drive(40)), bundle, out)
@@ -244,6 +266,76 @@ def test_the_recorded_instruction_is_followed_and_a_refused_one_stands(tmp_path,
     assert [state['state'] for state in summary['states']][-1] == 'not_understood'
     by_text = summary['errors']['by_instruction']
     assert by_text[_SAID]['policy']['value'] != by_text[NONSENSE]['policy']['value']
+
+
+def test_where_instructions_were_recorded_nothing_else_is_said(tmp_path, bundle):
+    kept = {'vla_nav': json.dumps({'instruction': _SAID})}
+    messages = drive(30) + [('/instruction', START_NS + _S, text(_SAID)),
+                            ('/instruction', START_NS + 2 * _S, text(''))]
+    summary = _evaluate(write_bag(tmp_path / 'bag', messages, custom=kept), bundle,
+                        instruction='')
+    # Nothing is said in the first second, and no more in the third.
+    assert summary['pictures']['without an instruction'] == 20
+    assert [one['state'] for one in summary['states']] == ['idle', 'driving', 'idle']
+    assert summary['instructions'] == [_SAID]
+
+
+def test_where_no_instruction_was_recorded_the_kept_one_holds_throughout(tmp_path, bundle):
+    kept = {'vla_nav': json.dumps({'instruction': _SAID})}
+    summary = _evaluate(write_bag(tmp_path / 'bag', drive(10), custom=kept), bundle,
+                        instruction='')
+    assert summary['pictures']['evaluated'] == 10 and summary['instructions'] == [_SAID]
+
+
+def test_where_no_recorded_instruction_holds_it_is_said_what_helps(tmp_path, bundle):
+    messages = [('/policy/active_instruction', START_NS, text('')), *drive(10)]
+    summary = _evaluate(write_bag(tmp_path / 'bag', messages), bundle, instruction='')
+    assert summary['pictures']['evaluated'] == 0
+    assert any('--instruction' in problem for problem in summary['problems'])
+
+
+def test_news_with_an_old_stamp_is_acted_on(tmp_path, bundle):
+    messages = drive(10)
+    messages[9] = *messages[9][:2], jpeg(3, START_NS + 2 * 10**8)  # the stamp of the one before
+    summary = _evaluate(write_bag(tmp_path / 'bag', messages), bundle)
+    assert summary['pictures']['repeated stamps'] == 1
+    assert summary['pictures']['evaluated'] == 10
+
+
+class _Noting:
+    """A policy that notes whether it has time to catch up."""
+
+    def __init__(self, policy):
+        self._policy, self.caught_up = policy, []
+
+    def __getattr__(self, name):
+        return getattr(self._policy, name)
+
+    def act(self, frame):
+        self.caught_up.append(frame.catch_up)
+        return self._policy.act(frame)
+
+
+@pytest.mark.parametrize(('delay', 'age', 'quick'), [(0.0, 0.5, True), (0.4, 1.3, False)])
+def test_a_slow_model_has_no_time_to_catch_up_and_the_guard_waits_for_it(
+        tmp_path, bundle, delay, age, quick, monkeypatch):
+    params = tmp_path / 'params.yaml'
+    params.write_text(f'policy:\n  ros__parameters:\n    model_delay: {delay}\n', 'utf-8')
+    assert node_settings(params, 0.5).guard.max_observation_age == pytest.approx(age)
+    policy = _Noting(load_policy(bundle))
+    monkeypatch.setattr(evaluate, 'load_policy', lambda _: policy)
+    _evaluate(write_bag(tmp_path / 'bag', drive(3)), bundle, params_file=params)
+    assert policy.caught_up == [quick] * 3
+    params.write_text('policy:\n  ros__parameters:\n    model_delay: 9\n', 'utf-8')
+    with pytest.raises(ValueError, match=r'(?s)params\.yaml.*model_delay'):
+        node_settings(params, 0.5)
+
+
+def test_the_guard_is_released_as_it_was_when_the_robot_drove(tmp_path, bundle):
+    params = tmp_path / 'params.yaml'
+    params.write_text('/**/guard:\n  ros__parameters:\n    hold_on_start: true\n', 'utf-8')
+    summary = _evaluate(write_bag(tmp_path / 'bag', drive(10)), bundle, params_file=params)
+    assert 'held' not in summary['guard']['seconds'] and summary['guard']['stops'] == []
 
 
 def test_what_the_policy_says_after_arrival_is_still_compared(tmp_path):
@@ -399,6 +491,20 @@ def test_the_command_line_tells_and_ends_with_a_status(tmp_path, bundle):
     refused = CliRunner().invoke(app, ['bag', '--bag', str(tmp_path / 'no'), '--policy',
                                        str(bundle)])
     assert refused.exit_code == 2
+
+
+def test_a_folder_called_predictions_is_in_the_way_only_of_predictions(tmp_path, bundle,
+                                                                       monkeypatch):
+    from vla_nav.cli.evaluate import app
+    bag, taken = write_bag(tmp_path / 'bag', drive(5)), tmp_path / 'predictions'
+    taken.mkdir()
+    monkeypatch.chdir(tmp_path)
+    words = ['bag', '--bag', str(bag), '--policy', str(bundle), '--instruction', _SAID,
+             '--no-blind']
+    run = CliRunner().invoke(app, words)
+    assert run.exit_code == 0, run.output
+    with pytest.raises(ValueError, match=r'predictions: .*exists already.*--out'):
+        BagOutput(taken, 'full', load_policy(bundle).spec.action_space, 'base_link')
 
 
 def test_a_real_tub_goes_all_the_way(tmp_path, donkeycar_tub):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import BrokenExecutor, Future
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from bags import drive, write_bag
@@ -49,6 +52,74 @@ def test_bags_of_one_name_are_told_apart_and_predictions_are_no_recordings(bags,
     write_bag(tmp_path / 'out' / 'predictions', drive(3))
     with pytest.raises(EpisodeError, match='there is none'):
         name_bags([tmp_path])
+
+
+def test_a_folder_may_be_called_like_a_folder_and_a_bag(tmp_path):
+    for name in ('a__b', 'a/b', 'c'):
+        write_bag(tmp_path / name, drive(1))
+    named = name_bags([tmp_path])
+    assert list(named) == ['a__b', 'a__b__2', 'c']
+    assert {bag.relative_to(tmp_path).as_posix() for bag in named.values()} == {
+        'a__b', 'a/b', 'c'}
+
+
+class _Mortal:
+    """A crew of this process, whose worker dies of some bags."""
+
+    size = 1
+
+    def submit(self, work, *arguments):
+        future = Future()
+        if arguments[1].parent.name == 'monday':
+            future.set_exception(BrokenExecutor('a worker died'))
+        else:
+            future.set_result(work(*arguments))
+        return future
+
+    def renew(self):
+        pass
+
+
+def test_a_bag_that_no_worker_survives_is_told_beside_the_figures_of_the_others(bags, bundle,
+                                                                                tmp_path):
+    named, out = name_bags([bags]), tmp_path / 'out'
+    did: list[str] = []
+    runs = evaluate_bags(named, _settings(bundle), out, 'none', _Mortal(), did.append)
+    assert sorted(did) == list(named)
+    whole = pooled(runs, {'tuesday__take': read_summary(out, 'tuesday__take')})
+    assert (whole['bags'], whole['evaluated']) == (3, 1)
+    assert 'a worker died' in whole['failed']['monday__take']
+    # It is tried again, as what could not be read.
+    with LocalCrew(1) as crew:
+        runs = evaluate_bags(named, _settings(bundle), out, 'none', crew)
+    assert 'error' not in runs['monday__take']
+
+
+def test_the_parameter_files_content_counts_and_its_place_does_not(bags, bundle, tmp_path,
+                                                                   monkeypatch):
+    named, out = name_bags([bags / 'tuesday']), tmp_path / 'out'
+    params = tmp_path / 'params.yaml'
+    monkeypatch.chdir(tmp_path)
+    given = []
+
+    def seen(work, *arguments):
+        given.append(arguments[2].params_file)
+        return _Mortal.submit(crew, work, *arguments)
+    crew = _Mortal()
+    crew.submit = seen
+
+    def run(path, cap):
+        path.write_text(f'guard:\n  ros__parameters:\n    speed_cap: {cap}\n', 'utf-8')
+        settings = replace(_settings(bundle), params_file=path)
+        return evaluate_bags(named, settings, out, 'none', crew)
+    run(Path('params.yaml'), 0.1)
+    assert given == [params]  # for workers that stand elsewhere
+    run(tmp_path / 'moved.yaml', 0.1)
+    assert len(given) == 1
+    with pytest.raises(ValueError, match='another policy or other settings'):
+        run(params, 0.2)
+    with pytest.raises(ValueError, match=r'(?s)params\.yaml.*speed_cap'):
+        run(params, 'fast')
 
 
 def test_errors_are_pooled_over_all_pictures_and_what_is_broken_is_told(bags, bundle, tmp_path):

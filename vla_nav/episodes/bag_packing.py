@@ -35,9 +35,14 @@ def unpack_file(file: Path, folder: Path) -> Path:
     return path
 
 
-def unpack_message(raw: bytes) -> bytes:
-    """Return a message as it was serialised, whether or not it is compressed.
+def unpack_message(raw: bytes) -> bytes | None:
+    """Return a message as it was serialised, whether or not it is compressed; None if damaged.
 
     What says so lies in the bag's metadata, which may be lost; the message itself tells too.
     """
-    return zstd.decompress(raw) if raw.startswith(_MAGIC) else raw
+    if not raw.startswith(_MAGIC):
+        return raw
+    try:
+        return zstd.decompress(raw)
+    except zstd.ZstdError:
+        return None

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sqlite3
+from collections import Counter
 from collections.abc import Collection, Iterator
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,6 +17,9 @@ from rosbags.interfaces import (
     MessageDefinition,
     MessageDefinitionFormat,
 )
+
+from vla_nav.episodes.bag_order import in_order
+from vla_nav.episodes.schema import EpisodeError
 
 _MAGIC = b'\x89MCAP0\r\n'
 _CHUNK, _MESSAGE, _SCHEMA, _CHANNEL, _HEADER = 0x06, 0x05, 0x03, 0x04, 0x01
@@ -97,6 +103,36 @@ def _end_of_records(path: Path) -> int:
     return end
 
 
+def journal_of(file: Path) -> Path | None:
+    """Return the journal of a sqlite3 bag that was not closed; None where nothing lies in it.
+
+    rosbag2 keeps one with its preset ``resilient``: what was written last is there only.
+    """
+    journal = file.with_name(f'{file.name}-wal')
+    return journal if journal.is_file() and journal.stat().st_size else None
+
+
+def with_journal(file: Path, journal: Path, folder: Path) -> Path:
+    """Write a sqlite3 bag with what lies in its journal below ``folder``; return where.
+
+    SQLite would write beside the file, where the journal lies. Raises EpisodeError where there is
+    no room, and sqlite3.Error where the two do not belong together.
+    """
+    copy = folder / file.name
+    try:
+        shutil.copyfile(file, copy)
+        shutil.copyfile(journal, journal_path := folder / journal.name)
+    except OSError as error:
+        raise EpisodeError(file, 'bag', f'cannot be copied, to read {journal.name} too: {error}; '
+                           'TMPDIR names a folder with more room') from error
+    with closing(sqlite3.connect(copy)) as database:
+        # Without a journal it is read as any other file.
+        database.execute('PRAGMA journal_mode=DELETE').fetchone()
+    if journal_path.exists():
+        raise sqlite3.DatabaseError(f'{journal.name} cannot be read')
+    return copy
+
+
 class CutOffSqlite:
     """A sqlite3 bag without its end; has what is used of a rosbags storage reader."""
 
@@ -105,20 +141,33 @@ class CutOffSqlite:
         self._database = sqlite3.connect(f'file:{path}?immutable=1', uri=True)
         # Lets SQLite open a file that is shorter than its header says.
         self._database.execute('PRAGMA writable_schema=ON')
+        counts = self._counts()
         self.connections = [
             Connection(number, topic, kind, MessageDefinition(MessageDefinitionFormat.NONE, ''),
-                       '', 1, ConnectionExtRosbag2('cdr', []), self)
+                       '', counts[number], ConnectionExtRosbag2('cdr', []), self)
             for number, topic, kind in self._database.execute(
                 'SELECT id, name, type FROM topics ORDER BY id')]
 
+    def _counts(self) -> Counter[int]:
+        """Return how many messages of each topic there are, up to the first missing page.
+
+        Large messages lie in pages of their own, which this does not read.
+        """
+        counts = Counter[int]()
+        with suppress(sqlite3.Error):
+            for number, in self._database.execute('SELECT topic_id FROM messages ORDER BY id'):
+                counts[number] += 1
+        return counts
+
     def messages(self, connections: Collection[Connection], start: int | None = None,
                  stop: int | None = None) -> Iterator[tuple[Connection, int, bytes]]:
-        """Yield messages as they were written, up to the first page that is missing."""
+        """Yield messages in order of arrival, up to the first page that is missing."""
         wanted = {connection.id: connection for connection in connections}
-        for number, arrival, raw in self._database.execute(
-                'SELECT topic_id, timestamp, data FROM messages ORDER BY id'):
-            if number in wanted and (start or 0) <= arrival and (stop is None or arrival < stop):
-                yield wanted[number], arrival, raw
+        # Not in the order of the index of times, of which pages may be missing too.
+        yield from in_order(
+            (wanted[number], arrival, raw) for number, arrival, raw in self._database.execute(
+                'SELECT topic_id, timestamp, data FROM messages ORDER BY id')
+            if number in wanted and (start or 0) <= arrival and (stop is None or arrival < stop))
 
     def close(self) -> None:
         """Close the file."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 _RESAMPLES = 2000
+# Numbers that are drawn at a time: 8 MB, twice.
+_BLOCK = 2 ** 20
 
 
 class Interval(NamedTuple):
@@ -35,8 +37,8 @@ def mean_error(sums: ArrayLike, counts: ArrayLike, seed: int = 0) -> Interval:
     value = float(total.sum() / n.sum())
     if len(total) < 2:
         return Interval(value, None, None)
-    drawn = _draws(len(total), seed)
-    low, high = np.quantile(drawn @ total / (drawn @ n), (0.025, 0.975))
+    means = [drawn @ total / (drawn @ n) for drawn in _draws(len(total), seed)]
+    low, high = np.quantile(np.concatenate(means), (0.025, 0.975))
     return Interval(value, float(low), float(high))
 
 
@@ -46,7 +48,12 @@ def paired_difference(first: ArrayLike, second: ArrayLike, counts: ArrayLike,
     return mean_error(np.asarray(first, np.float64) - np.asarray(second, np.float64), counts, seed)
 
 
-def _draws(episodes: int, seed: int) -> NDArray[np.float64]:
-    """Return how often each episode is drawn, [resamples, E]."""
-    rng = np.random.default_rng(seed)
-    return rng.multinomial(episodes, np.full(episodes, 1 / episodes), _RESAMPLES).astype(float)
+def _draws(episodes: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """Yield how often each episode is drawn, [resamples, E] in blocks that fit into memory.
+
+    They are those of one draw of all resamples.
+    """
+    rng, share = np.random.default_rng(seed), np.full(episodes, 1 / episodes)
+    block = max(1, _BLOCK // episodes)
+    for first in range(0, _RESAMPLES, block):
+        yield rng.multinomial(episodes, share, min(block, _RESAMPLES - first)).astype(float)

@@ -92,7 +92,7 @@ class PlayerNode(Node):
         self._shown, self._shown_ns = b'', -1
         self._answering, self._repeated_ns = True, 0
         self._last_data: Any = None
-        self._sent = 0
+        self._sent = self._damaged = 0
         try:
             self._prepare()
         except EpisodeError as error:
@@ -192,7 +192,9 @@ class PlayerNode(Node):
         self._play[recorded.topic](recorded.raw)
 
     def _show(self, raw: bytes) -> None:
-        message = deserialize_message(raw, self._picture_type)
+        message = self._read(raw, self._picture_type)
+        if message is None:
+            return
         if not self._info_recorded:
             info = CameraInfo(header=message.header, height=getattr(message, 'height', 0),
                               width=getattr(message, 'width', 0))
@@ -206,7 +208,20 @@ class PlayerNode(Node):
             self._ask(self._shown_ns)
 
     def _repeat(self, raw: bytes) -> None:
-        self._say(deserialize_message(raw, String).data)
+        message = self._read(raw, String)
+        if message is not None:
+            self._say(message.data)
+
+    def _read(self, raw: bytes, kind: Any) -> Any:
+        """Return a message, or None where its bytes are damaged, as in the evaluation."""
+        try:
+            return deserialize_message(raw, kind)
+        except Exception as error:  # of whatever type the damage leads to
+            if not self._damaged:
+                self.get_logger().warning(f'a message ({kind.__name__}) is damaged, and left out; '
+                                          f'others are only counted: {error}')
+            self._damaged += 1
+            return None
 
     def _say(self, text: str) -> None:
         self._instruction.publish(String(data=text))
@@ -233,6 +248,7 @@ class PlayerNode(Node):
 
     def _report(self) -> Report:
         values = {'bag': self._config.value.bag, 'pictures': self._sent,
+                  'damaged': self._damaged,
                   'at_s': round((self._ended_ns - self._began_ns) / 1e9, 1)}
         if self._error:
             return Report(ERROR, self._error, values)

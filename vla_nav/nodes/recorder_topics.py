@@ -39,7 +39,8 @@ class RecorderTopics:
                             (PointCloud2, 'obstacles'),
                             (DiagnosticArray, '/diagnostics')):
             self._listen(kind, topic)
-        for topic in ('guard/state', 'policy/task_state', _ACTIVE):
+        # The description tells a detector that looks at the take where the camera is mounted.
+        for topic in ('guard/state', 'policy/task_state', _ACTIVE, 'robot_description'):
             self._listen(String, topic, latched=True)
 
     @property

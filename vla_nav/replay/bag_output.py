@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from vla_nav.contracts import ActionChunk
 from vla_nav.control.chunk_poses import chunk_poses
@@ -30,12 +30,12 @@ class BagOutput:
     """
 
     def __init__(self, path: Path, content: Content, space: ActionSpace, frame: str) -> None:
-        """Create the bag, a directory that must not exist yet; 'none' writes nothing."""
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._copying, self._writing = content == 'full', content != 'none'
-        if self._writing:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._writer.open()
+        """Create the bag, a directory that must not exist yet; 'none' writes nothing.
+
+        Raises ValueError where it exists.
+        """
+        self._copying = content == 'full'
+        self._writer = None if content == 'none' else _opened(path)
         self._space, self._frame = space, frame
         self._connections: dict[Any, Any] = {}
         self._guard = OnChange()
@@ -43,20 +43,21 @@ class BagOutput:
 
     def close(self) -> None:
         """Write what is pending and the index."""
-        if self._writing:
+        if self._writer is not None:
             self._writer.close()
 
     def copy(self, recorded: Recorded) -> None:
         """Copy a recorded message as it is."""
         topic = recorded.topic
-        if not self._copying or topic.name in self.skipped or topic.name.startswith(PREFIX):
+        if (self._writer is None or not self._copying or topic.name in self.skipped
+                or topic.name.startswith(PREFIX)):
             return
         if topic not in self._connections:
             definition = ({'msgdef': topic.definition, 'rihs01': topic.digest}
                           if topic.definition and topic.digest else {'typestore': TYPES})
             try:
                 self._connections[topic] = self._writer.add_connection(
-                    topic.name, topic.kind, **definition)
+                    topic.name, topic.kind, offered_qos_profiles=topic.qos, **definition)
             except KeyError:  # a type of its own, and a bag that does not define it
                 self.skipped.add(topic.name)
                 return
@@ -78,7 +79,7 @@ class BagOutput:
 
     def planned(self, now_ns: int, chunk: ActionChunk) -> None:
         """Write where a chunk leads."""
-        if not self._writing:
+        if self._writer is None:
             return
         poses = []
         for row, (x, y, yaw) in enumerate(chunk_poses(chunk, self._space), start=1):
@@ -99,7 +100,7 @@ class BagOutput:
 
     def seen(self, now_ns: int, points: NDArray[np.float64], stamp_ns: int) -> None:
         """Write ``obstacles``."""
-        if not self._writing:
+        if self._writer is None:
             return
         layout = cloud_fields(points)
         fields = [_make('sensor_msgs/msg/PointField', name=name, offset=offset,
@@ -111,7 +112,7 @@ class BagOutput:
             data=data, **layout))
 
     def _twist(self, name: str, now_ns: int, velocity: Velocity, stamp_ns: int) -> None:
-        if not self._writing:
+        if self._writer is None:
             return
         x, y, turn = map(float, velocity)
         self._write(name, now_ns, _make(
@@ -124,7 +125,7 @@ class BagOutput:
         self._write(name, now_ns, _make('std_msgs/msg/String', data=text))
 
     def _write(self, name: str, now_ns: int, message: Any) -> None:
-        if not self._writing:
+        if self._writer is None:
             return
         kind, topic = message.__msgtype__, f'{PREFIX}{name}'
         if topic not in self._connections:
@@ -135,6 +136,16 @@ class BagOutput:
         stamp = _make('builtin_interfaces/msg/Time', sec=stamp_ns // 10**9,
                       nanosec=stamp_ns % 10**9)
         return _make('std_msgs/msg/Header', stamp=stamp, frame_id=self._frame)
+
+
+def _opened(path: Path) -> Writer:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        writer.open()
+    except WriterError as error:
+        raise ValueError(f'{path}: {error}; give another --out, or remove it') from error
+    return writer
 
 
 def _make(kind: str, **fields: Any) -> Any:

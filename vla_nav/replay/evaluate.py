@@ -68,7 +68,7 @@ def evaluate_bag(bag: Path, settings: ReplaySettings, out: Path | None, content:
             looking = _looking(settings, nodes.looking, roles)
             replay = Replay(lambda listener: ReplayGraph(policy, nodes.task, nodes.guard,
                                                          nodes.guard_rate, listener),
-                            blind, roles, translation, output, looking)
+                            blind, roles, translation, output, looking, nodes.model_delay)
             note = progress(sum(topic.messages for topic in recording.topics))
             found = replay.run(recording, settings.instruction, default, by_arrival,
                                pace(clock) if settings.real_time else None, note)

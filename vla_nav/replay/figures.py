@@ -200,7 +200,7 @@ def problems(found: Replayed, compared: Compared, damage: list[str], commands: s
     said = list(damage)
     said += [f'{count} x {what}' for what, count in found.complaints.most_common(8)]
     pictures, repeated = found.pictures.read(), found.counts['repeated stamps']
-    if repeated > len(pictures):
+    if 2 * repeated > found.counts['pictures']:
         said.append(f'{repeated} pictures carry the stamp of the one before; where the camera '
                     'sets none, take the time of arrival: --stamps arrival')
     if len(pictures):
@@ -216,6 +216,9 @@ def problems(found: Replayed, compared: Compared, damage: list[str], commands: s
                     'but none overlap in time: do camera and commands use the same clock?')
     if not len(pictures):
         said.append('no picture could be evaluated; see what became of them above')
+        if found.counts['without an instruction']:
+            said.append('what was recorded of instructions says none that holds; --instruction '
+                        '"..." says one')
     return said
 
 

@@ -7,6 +7,7 @@ done, so that a run that was cut off goes on where it was.
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import os
 import shutil
@@ -26,7 +27,7 @@ from vla_nav.evaluation import machine
 from vla_nav.evaluation.crew import Crew, GivenUp, finish
 from vla_nav.replay.bag_output import Content
 from vla_nav.replay.evaluate import PREDICTIONS, SUMMARY, evaluate_bag, plain
-from vla_nav.replay.settings import ReplaySettings
+from vla_nav.replay.settings import ReplaySettings, node_settings
 from vla_nav.runtimes.bundle import CONFIG_NAME, read_bundle, sha256_of
 
 RUN, IDENTITY = 'run.json', 'bags.json'
@@ -46,7 +47,14 @@ def name_bags(paths: Sequence[Path]) -> dict[str, Path]:
         raise EpisodeError(' '.join(map(str, paths)), 'bag', 'there is none; give bags, or '
                            'folders that hold some')
     above = Path(os.path.commonpath([bag.parent for bag in bags]))
-    return {'__'.join(bag.relative_to(above).parts): bag for bag in bags}
+    named: dict[str, Path] = {}
+    for bag in bags:
+        name = '__'.join(bag.relative_to(above).parts)
+        # A folder a__b is called as the bag b of a folder a.
+        free = (candidate for number in itertools.count(1)
+                if (candidate := name if number == 1 else f'{name}__{number}') not in named)
+        named[next(free)] = bag
+    return named
 
 
 def evaluate_bags(bags: dict[str, Path], settings: ReplaySettings, out: Path, content: Content,
@@ -54,29 +62,24 @@ def evaluate_bags(bags: dict[str, Path], settings: ReplaySettings, out: Path, co
                   ) -> dict[str, dict[str, Any]]:
     """Evaluate what ``out`` lacks, each bag in a folder of its name; return each one's run.
 
-    A run has ``bytes``, ``cpu_s``, ``wall_s`` and ``machine``, and ``error`` where nothing could
-    be read of the bag. ``note`` is called with the name of each bag that ends. Raises
-    PolicyError, DetectorError, ValueError where ``out`` holds something else, and GivenUp after
-    all others.
+    A run has ``bytes``, ``cpu_s``, ``wall_s`` and ``machine``, or ``error`` where nothing could
+    be read of the bag or no worker survived it; these are tried again by the same command.
+    ``note`` is called with the name of each bag that ends. Raises PolicyError, DetectorError, and
+    ValueError where ``out`` holds something else or the parameter file is wrong.
     """
     shas, settings = _located(settings)
     out = out.absolute()
     _claim(out, {**{f'{kind}_sha256': sha for kind, sha in shas.items()}, 'write': content, **{
-        key: value for key, value in plain(settings).items() if key not in shas}})
+        key: value for key, value in plain(settings).items() if key not in shas},
+        'params_file': _content(settings.params_file)})
     runs = {name: _done(out / name, bag) for name, bag in bags.items()}
     wanted = [name for name, run in runs.items() if run is None]
-    failures = []
     for number, found in finish(crew, _evaluate, [
             (shas, bags[name], settings, out / name, content) for name in wanted]):
         name = wanted[number]
-        if isinstance(found, GivenUp):
-            failures.append(f'{bags[name]}: {found}')
-        else:
-            runs[name] = found
+        runs[name] = (_given_up(bags[name], out / name, found) if isinstance(found, GivenUp)
+                      else found)
         note(name)
-    if failures:
-        raise GivenUp(f'{len(failures)} of {len(bags)} bags could not be evaluated; the others '
-                      'are kept, and the same command tries these again:\n' + '\n'.join(failures))
     return {name: run for name, run in runs.items() if run is not None}
 
 
@@ -113,7 +116,30 @@ def _located(settings: ReplaySettings) -> tuple[dict[str, str], ReplaySettings]:
     """Return the bundles' hashes by kind, and settings that a worker elsewhere understands."""
     shas = {kind: _sha(kind, name) for kind, name in _bundles(settings).items()}
     return shas, replace(settings, policy=find_bundle(settings.policy),
-                         detector=settings.detector and find_bundle(settings.detector))
+                         detector=settings.detector and find_bundle(settings.detector),
+                         params_file=settings.params_file and settings.params_file.absolute())
+
+
+def _content(params_file: Path | None) -> str | None:
+    """Return the hash of a parameter file; raise ValueError naming it where it is none.
+
+    What is wrong with it would otherwise be told of each bag.
+    """
+    if params_file is None:
+        return None
+    node_settings(params_file, 0.5)  # of whichever bundle
+    return sha256_of(params_file)
+
+
+def _given_up(bag: Path, folder: Path, why: GivenUp) -> dict[str, Any]:
+    """Return the run of a bag that no worker has survived."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return _written(folder, {'bag': str(bag), 'bytes': bag_bytes(bag), 'error': str(why)})
+
+
+def _written(folder: Path, run: dict[str, Any]) -> dict[str, Any]:
+    (folder / RUN).write_text(json.dumps(run, indent=2) + '\n', 'utf-8')
+    return run
 
 
 def _claim(out: Path, about: dict[str, Any]) -> None:
@@ -158,8 +184,7 @@ def _evaluate(shas: dict[str, str], bag: Path, settings: ReplaySettings, folder:
     run |= {'wall_s': round(time.monotonic() - wall, 3),
             'cpu_s': round(time.process_time() - cpu, 3),
             'peak_mb': round(machine.memory_mb(), 1), 'machine': machine.kind()}
-    (folder / RUN).write_text(json.dumps(run, indent=2) + '\n', 'utf-8')
-    return run
+    return _written(folder, run)
 
 
 @functools.cache

@@ -40,7 +40,8 @@ def pooled(runs: Mapping[str, Mapping[str, Any]],
         'recorded_success': {'takes': len(said), 'successes': sum(said),
                              'ci95': wilson_interval(sum(said), len(said))} if said else None,
         'cost': _cost([run for run in runs.values() if 'error' not in run], hours),
-        'machines': dict(Counter(run['machine'] for run in runs.values())),
+        # Of a bag that no worker survived, nobody knows where.
+        'machines': dict(Counter(run['machine'] for run in runs.values() if 'machine' in run)),
     }
 
 

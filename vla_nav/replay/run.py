@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vla_nav.contracts import ActionChunk, Frame, Policy, PolicyError
 from vla_nav.control.guard import Decision, Limit, Reason
 from vla_nav.control.limits import Velocity
+from vla_nav.control.pace import has_time_to_catch_up
 from vla_nav.control.task import TaskState
 from vla_nav.episodes.bag_reader import Recorded, Recording
 from vla_nav.episodes.bag_streams import TYPES
@@ -73,16 +74,21 @@ class Replayed:
 
 
 class Replay:
-    """One pass through a recording; ``blind`` are the policy's blind twins by name."""
+    """One pass through a recording; ``blind`` are the policy's blind twins by name.
+
+    ``model_delay_s`` is how long the model is said to think, by which it has time, or has none,
+    to run again for pictures that were missed; how long it takes here does not matter.
+    """
 
     def __init__(self, graph_of: Callable[[Listener], ReplayGraph], blind: dict[str, Policy],
                  roles: Roles, translation: Translation, output: Output,
-                 looking: Looking | None = None) -> None:
+                 looking: Looking | None = None, model_delay_s: float = 0.0) -> None:
         self._graph = graph_of(Listener(self._proposed, self._decided, self._stated))
         self._blind, self._roles, self._output = blind, roles, output
         self._looking = looking
         spec = self._graph.policy.spec
         self._spec = spec
+        self._catch_up = has_time_to_catch_up(model_delay_s, spec.step_ns * 1e-9)
         axes = spec.action_space.size
         self.found = Replayed(
             pictures=Rows([
@@ -102,10 +108,13 @@ class Replay:
             note: Callable[[], None] = lambda: None) -> Replayed:
         """Go through the recording.
 
-        ``instruction`` wins over what was said in the recording, and ``default`` stands until
-        something is said. ``pace`` is called with the nanoseconds since the first message.
+        ``instruction`` wins over what was said in the recording, and ``default`` is said where
+        the recording has no topic that says anything. Both are said once, at the first message.
+        ``pace`` is called with the nanoseconds since then.
         """
         found, roles = self.found, self._roles
+        # Where instructions were recorded, the robot had none before the first, as live.
+        first = instruction or ('' if roles.instruction else default)
         for recorded in recording.messages():
             topic, arrival, _ = recorded
             if not found.began_ns:
@@ -113,8 +122,9 @@ class Replay:
             if pace is not None:
                 pace(arrival - found.began_ns)
             self._graph.advance(arrival)
-            if not self._text and (instruction or default):
-                self._instruct(instruction or default)
+            if first:
+                self._instruct(first)
+                first = ''
             self._output.copy(recorded)
             if self._looking is not None:
                 self._attend(self._looking, recorded)
@@ -175,9 +185,11 @@ class Replay:
         if text == self._text:
             return
         self._text = text
+        self._graph.instruct(text)
+        if not text.strip():
+            return  # no task any more, and so none of the twins'
         if text not in self.found.texts:
             self.found.texts.append(text)
-        self._graph.instruct(text)
         for policy in self._blind.values():
             try:
                 policy.set_instruction(text)
@@ -218,9 +230,12 @@ class Replay:
             found.counts['times that stamps went back'] += 1
         repeated, self._newest = stamp == self._newest, stamp
         state, _ = self._graph.state()
-        if repeated or (not changed and not wanted):
+        if not changed and not wanted:
             found.counts['repeated stamps' if repeated else 'unchanged'] += 1
             return
+        # What is new is acted on, whatever its stamp, as live.
+        if repeated:
+            found.counts['repeated stamps'] += 1
         if state is TaskState.IDLE:
             found.counts['without an instruction'] += 1
             return
@@ -233,7 +248,7 @@ class Replay:
             found.complaints[str(error)] += 1
             return
         decoded = time.perf_counter_ns()
-        frame = Frame(frame.image, stamp)
+        frame = Frame(frame.image, stamp, self._catch_up)
         chunk = self._think(frame, wanted, state)
         done = time.perf_counter_ns()
         executed = self._graph.decision.intended

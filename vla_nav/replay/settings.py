@@ -6,11 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from vla_nav.bringup.parameter_file import node_parameters
 from vla_nav.bringup.share import share_directory
 from vla_nav.control.guard import GuardSettings
+from vla_nav.control.pace import allowed_age_s
 from vla_nav.control.task import TaskSettings
 from vla_nav.detection.looking import LookingSettings
 
@@ -38,12 +39,21 @@ class ReplaySettings:
 
 @dataclass(frozen=True)
 class NodeSettings:
-    """The settings of policy, guard and detector, and the guard's rate in Hz."""
+    """The settings of policy, guard and detector, the guard's rate in Hz, the model's delay in s.
+
+    The guard is released, as it was when the recorded robot drove.
+    """
 
     task: TaskSettings
     guard: GuardSettings
     guard_rate: float
     looking: LookingSettings
+    model_delay: float = 0.0
+
+
+class _Pace(BaseModel):
+    # As the policy node has it.
+    model_delay: float = Field(0.0, ge=0.0, le=4.0)
 
 
 def node_settings(params_file: Path | None, max_observation_age_s: float) -> NodeSettings:
@@ -52,11 +62,14 @@ def node_settings(params_file: Path | None, max_observation_age_s: float) -> Nod
     Raises ValueError naming the file and the key.
     """
     path = params_file or share_directory() / 'config' / 'robot.yaml'
-    guard = {'max_observation_age': max_observation_age_s, **node_parameters(path, 'guard')}
+    policy = node_parameters(path, 'policy')
+    delay_s = _checked(_Pace, policy, path).model_delay
+    guard = {'max_observation_age': allowed_age_s(max_observation_age_s, delay_s),
+             **node_parameters(path, 'guard'), 'hold_on_start': False}
     return NodeSettings(
-        _checked(TaskSettings, node_parameters(path, 'policy'), path),
+        _checked(TaskSettings, policy, path),
         _checked(GuardSettings, guard, path), float(guard.get('rate', GUARD_RATE_HZ)),
-        _checked(LookingSettings, node_parameters(path, 'detector'), path))
+        _checked(LookingSettings, node_parameters(path, 'detector'), path), delay_s)
 
 
 def _checked(model: type[BaseModel], given: dict[str, Any], path: Path) -> Any:
