@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -85,6 +86,8 @@ class Replay:
                  looking: Looking | None = None, model_delay_s: float = 0.0) -> None:
         self._graph = graph_of(Listener(self._proposed, self._decided, self._stated))
         self._blind, self._roles, self._output = blind, roles, output
+        # The twins think beside the policy, on another core where there is one.
+        self._beside = ThreadPoolExecutor(1, 'twins')
         self._looking = looking
         spec = self._graph.policy.spec
         self._spec = spec
@@ -115,31 +118,32 @@ class Replay:
         found, roles = self.found, self._roles
         # Where instructions were recorded, the robot had none before the first, as live.
         first = instruction or ('' if roles.instruction else default)
-        for recorded in recording.messages():
-            topic, arrival, _ = recorded
-            if not found.began_ns:
-                found.began_ns = arrival
-            if pace is not None:
-                pace(arrival - found.began_ns)
-            self._graph.advance(arrival)
-            if first:
-                self._instruct(first)
-                first = ''
-            self._output.copy(recorded)
-            if self._looking is not None:
-                self._attend(self._looking, recorded)
-            if topic == roles.picture:
-                self._see(recorded, arrival_stamps)
-            elif topic == roles.command:
-                self._drive(recorded)
-            elif topic == roles.info:
-                self._graph.see_camera()
-            elif topic == roles.instruction and not instruction:
-                message = self._read(recorded)
-                if message is not None:
-                    self._instruct(str(message.data))
-            found.ended_ns = max(found.ended_ns, arrival)
-            note()
+        with self._beside:
+            for recorded in recording.messages():
+                topic, arrival, _ = recorded
+                if not found.began_ns:
+                    found.began_ns = arrival
+                if pace is not None:
+                    pace(arrival - found.began_ns)
+                self._graph.advance(arrival)
+                if first:
+                    self._instruct(first)
+                    first = ''
+                self._output.copy(recorded)
+                if self._looking is not None:
+                    self._attend(self._looking, recorded)
+                if topic == roles.picture:
+                    self._see(recorded, arrival_stamps)
+                elif topic == roles.command:
+                    self._drive(recorded)
+                elif topic == roles.info:
+                    self._graph.see_camera()
+                elif topic == roles.instruction and not instruction:
+                    message = self._read(recorded)
+                    if message is not None:
+                        self._instruct(str(message.data))
+                found.ended_ns = max(found.ended_ns, arrival)
+                note()
         return found
 
     def _read(self, recorded: Recorded) -> Any:
@@ -249,6 +253,8 @@ class Replay:
             return
         decoded = time.perf_counter_ns()
         frame = Frame(frame.image, stamp, self._catch_up)
+        twins = [self._beside.submit(self._blind_action, policy, frame)
+                 for policy in self._blind.values()]
         chunk = self._think(frame, wanted, state)
         done = time.perf_counter_ns()
         executed = self._graph.decision.intended
@@ -256,7 +262,7 @@ class Replay:
         found.pictures.add(
             stamp, recorded.arrival_ns, self._part, found.texts.index(self._text),
             decoded - began, done - decoded, chunk, np.asarray(executed)[columns],
-            *(self._blind_action(policy, frame) for policy in self._blind.values()))
+            *(twin.result() for twin in twins))
 
     def _think(self, frame: Frame, wanted: bool, state: TaskState) -> NDArray[np.float32]:
         """Return the chunk's velocities [K, A]; zeros where the policy stands for cause."""
