@@ -18,6 +18,7 @@ from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.dataset.yolo import open_dataset
 from vla_nav.detection.onnx_detector import load_detector
 from vla_nav.detection.training import checkpoint, export, gate, learn
+from vla_nav.detection.training.pictures import Pictures
 from vla_nav.detection.training.recipe import Recipe
 from vla_nav.detection.training.trained import open_trained
 
@@ -97,6 +98,27 @@ def test_training_writes_a_bundle_that_a_robot_loads(trained, data):
     assert cv2.imread(str(trained / 'learning_curve.png')) is not None
     # Nothing is left beside the user's pictures.
     assert {path.suffix for path in data.rglob('*') if path.is_file()} == {'.png', '.txt', '.yaml'}
+
+
+def test_files_beside_the_pictures_are_neither_read_nor_changed(data, tmp_path):
+    """ultralytics takes an array of a picture's name for its own cache."""
+    mine = Path(shutil.copytree(data, tmp_path / 'mine'))
+    for number in range(8):
+        array = mine / f'images/learn/picture {number}.npy'
+        if number < 3:
+            np.save(array, np.full((60, 80), 1.5, np.float32))  # a depth map
+        elif number < 5:
+            array.write_bytes(b'no array')
+        else:
+            np.save(array, np.zeros((60, 80, 3), np.uint8))  # what a cache would hold
+    before = {path: path.read_bytes() for path in mine.rglob('*') if path.is_file()}
+    recipe = Recipe(epochs=1, batch=8, image_size=64, mosaic=0.0)
+
+    def batch(root):
+        return next(Pictures(open_dataset(root / 'mine.yaml'), recipe).epoch(0))['img']
+
+    assert torch.equal(batch(mine), batch(data))
+    assert {path: path.read_bytes() for path in mine.rglob('*') if path.is_file()} == before
 
 
 def test_the_same_command_on_a_finished_training_changes_no_weight(trained, data):
