@@ -98,6 +98,16 @@ def test_a_sound_set_has_no_findings_and_background_is_sound(data: Path):
     (_yaml('val: images/val\n', ''), 'error', 'data.yaml', 0, 'there is no val split'),
     (_yaml('images/val', 'images/none'), 'error', '', 0, 'neither a folder nor a .txt list'),
     (_yaml('1: cat', '2: cat'), 'error', '', 0, 'without gaps'),
+    (_yaml('1: cat', 'b: cat'), 'error', '', 0, 'without gaps'),
+    (_yaml('1: cat', '"0": cat'), 'error', '', 0, 'without gaps'),
+    (_yaml('1: cat', '1: "crate, red"'), 'error', '', 0,
+     "names: class 1 is 'crate, red' as class 0"),
+    (_yaml('1: cat', '1: '), 'error', '', 0, 'class 1 is empty'),
+    (_yaml('1: cat', '1: " "'), 'error', '', 0, 'class 1 is empty'),
+    (_yaml('names', 'kpt_shape: [4, 3]\nnames'), 'error', '', 0, 'kpt_shape is [4, 3]'),
+    (_yaml('val:', 'test: images/test\nval:'), 'warning', 'data.yaml', 0,
+     'there are no test pictures'),
+    (_yaml('val:', 'test: labels/val\nval:'), 'warning', 'data.yaml', 0, 'test holds no pictures'),
     (_yaml('names', 'nc: 3\nnames'), 'error', '', 0, 'nc is 3, names lists 2'),
     (lambda root: (root / 'data.yaml').write_text('{'), 'error', '', 0, 'cannot be read'),
     (lambda root: (root / 'data.yaml').unlink(), 'error', '', 0, 'holds no .yaml file'),
@@ -166,3 +176,35 @@ def test_names_are_given_as_a_list_too_and_other_splits_are_read(data: Path):
     assert dataset.names == ('a', 'b') and len(dataset.pictures('test')) == 2
     with pytest.raises(DatasetError, match='known splits are train, val, test'):
         dataset.pictures('other')
+
+
+def test_names_are_numbered_in_quotes_too(data: Path):
+    _yaml('0: "crate, red", 1', "'1': dog, '0'")(data)
+    assert open_dataset(data).names == ('cat', 'dog')
+
+
+def test_folders_as_roboflow_writes_them_are_found(data: Path):
+    _yaml('images/train', '../images/train')(data)
+    _yaml('val: images/val', 'validation: ../images/val')(data)
+    assert lint_dataset(data) == []
+    outside = data.parent / 'images/train'
+    _picture(outside / '0.png', 1)
+    try:  # where the dots lead to pictures, they are followed
+        assert open_dataset(data).pictures('train') == (data / '../images/train/0.png',)
+    finally:
+        (outside / '0.png').unlink()
+
+
+def test_a_list_that_windows_wrote_is_read(data: Path):
+    (data / 'val.txt').write_text('.\\images\\val\\1.png\nimages\\val\\0.png\r\n')
+    _yaml('images/val', 'val.txt')(data)
+    assert lint_dataset(data) == []
+    assert [path.name for path in open_dataset(data).pictures('val')] == ['1.png', '0.png']
+
+
+def test_an_absent_test_split_is_told_where_it_is_asked_for(data: Path):
+    _yaml('val:', 'test: images/test\nval:')(data)
+    dataset = check_dataset(data)
+    assert 'test' not in dataset.splits and len(dataset.pictures('val')) == 2
+    with pytest.raises(DatasetError, match='images/test is neither a folder'):
+        dataset.pictures('test')

@@ -100,8 +100,11 @@ def _splits(dataset: Dataset) -> Iterator[Finding]:
                           'nothing of how good a detector is')
     for split, pictures in dataset.splits.items():
         if not pictures:
-            yield Finding('error', file, 0, f'{split} holds no pictures',
-                          'put pictures there, or correct its folder')
+            yield Finding('warning' if split == 'test' else 'error', file, 0,
+                          f'{split} holds no pictures', 'put pictures there, or correct its folder')
+    if dataset.absent:
+        yield Finding('warning', file, 0, f'there are no test pictures: {dataset.absent}',
+                      'bring them, or remove "test" from the file')
 
 
 def _all(dataset: Dataset, note: Note) -> Mapping[str, list[_Looked]]:
