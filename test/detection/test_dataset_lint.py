@@ -91,7 +91,7 @@ def test_a_sound_set_has_no_findings_and_background_is_sound(data: Path):
     (_shape(24, 32), 'warning', 'train/1.png', 0, 'is grey'),
     (_shape(24, 32, 4), 'warning', 'train/1.png', 0, 'has 4 channels'),
     (_shape(1, 1, 3), 'error', 'train/1.png', 0, 'is 1 × 1 pixels'),
-    (_leak, 'error', 'val/1.png', 0, 'same pixels as'),
+    (_leak, 'warning', 'val/1.png', 0, 'same pixels as'),
     (_yaml('val:', 'test: images/val\nval:'), 'warning', 'val/0.png', 0,
      'test shows the same pixels as'),
     (_empty_labels, 'error', 'data.yaml', 0, 'val has 2 pictures and no valid box'),
@@ -153,7 +153,24 @@ def test_the_command_exits_by_what_it_finds(data: Path):
     assert runner.invoke(app, ['lint', str(data)]).exit_code == 0
     _leak(data)
     result = runner.invoke(app, ['lint', str(data)])
-    assert result.exit_code == 1 and 'keep one of the two' in result.output
+    assert result.exit_code == 0 and 'keep one of the two' in result.output
+    (data / 'images/val/1.png').write_bytes(b'')
+    assert runner.invoke(app, ['lint', str(data)]).exit_code == 1
+
+
+def test_pictures_that_are_trained_on_too_are_told_loudly_and_refused_by_nothing(
+        data: Path, caplog: pytest.LogCaptureFixture):
+    check_dataset(data)
+    assert not caplog.records
+    _leak(data)
+    check_dataset(data)
+    assert caplog.messages[0].startswith(f'WARNING: {data / "data.yaml"}: 1 of 2 pictures of val')
+    assert 'images/val/1.png: figures on val flatter' in caplog.messages[0]
+    caplog.clear()
+    _yaml('images/val', 'images/train')(data)  # as COCO8 and COCO128
+    assert len(check_dataset(data).pictures('val')) == 4
+    assert len(caplog.messages) == 1 and '4 of 4 pictures of val' in caplog.messages[0]
+    assert '4 of 4' in lint_dataset(data)[0].message  # before those of single pictures
 
 
 def test_paths_are_seen_from_the_file_or_else_from_here(
