@@ -91,13 +91,23 @@ def test_a_sound_set_has_no_findings_and_background_is_sound(data: Path):
     (_shape(24, 32), 'warning', 'train/1.png', 0, 'is grey'),
     (_shape(24, 32, 4), 'warning', 'train/1.png', 0, 'has 4 channels'),
     (_shape(1, 1, 3), 'error', 'train/1.png', 0, 'is 1 × 1 pixels'),
-    (_leak, 'error', 'val/1.png', 0, 'same pixels as'),
+    (_leak, 'warning', 'val/1.png', 0, 'same pixels as'),
     (_yaml('val:', 'test: images/val\nval:'), 'warning', 'val/0.png', 0,
      'test shows the same pixels as'),
     (_empty_labels, 'error', 'data.yaml', 0, 'val has 2 pictures and no valid box'),
     (_yaml('val: images/val\n', ''), 'error', 'data.yaml', 0, 'there is no val split'),
     (_yaml('images/val', 'images/none'), 'error', '', 0, 'neither a folder nor a .txt list'),
     (_yaml('1: cat', '2: cat'), 'error', '', 0, 'without gaps'),
+    (_yaml('1: cat', 'b: cat'), 'error', '', 0, 'without gaps'),
+    (_yaml('1: cat', '"0": cat'), 'error', '', 0, 'without gaps'),
+    (_yaml('1: cat', '1: "crate, red"'), 'error', '', 0,
+     "names: class 1 is 'crate, red' as class 0"),
+    (_yaml('1: cat', '1: '), 'error', '', 0, 'class 1 is empty'),
+    (_yaml('1: cat', '1: " "'), 'error', '', 0, 'class 1 is empty'),
+    (_yaml('names', 'kpt_shape: [4, 3]\nnames'), 'error', '', 0, 'kpt_shape is [4, 3]'),
+    (_yaml('val:', 'test: images/test\nval:'), 'warning', 'data.yaml', 0,
+     'there are no test pictures'),
+    (_yaml('val:', 'test: labels/val\nval:'), 'warning', 'data.yaml', 0, 'test holds no pictures'),
     (_yaml('names', 'nc: 3\nnames'), 'error', '', 0, 'nc is 3, names lists 2'),
     (lambda root: (root / 'data.yaml').write_text('{'), 'error', '', 0, 'cannot be read'),
     (lambda root: (root / 'data.yaml').unlink(), 'error', '', 0, 'holds no .yaml file'),
@@ -143,7 +153,24 @@ def test_the_command_exits_by_what_it_finds(data: Path):
     assert runner.invoke(app, ['lint', str(data)]).exit_code == 0
     _leak(data)
     result = runner.invoke(app, ['lint', str(data)])
-    assert result.exit_code == 1 and 'keep one of the two' in result.output
+    assert result.exit_code == 0 and 'keep one of the two' in result.output
+    (data / 'images/val/1.png').write_bytes(b'')
+    assert runner.invoke(app, ['lint', str(data)]).exit_code == 1
+
+
+def test_pictures_that_are_trained_on_too_are_told_loudly_and_refused_by_nothing(
+        data: Path, caplog: pytest.LogCaptureFixture):
+    check_dataset(data)
+    assert not caplog.records
+    _leak(data)
+    check_dataset(data)
+    assert caplog.messages[0].startswith(f'WARNING: {data / "data.yaml"}: 1 of 2 pictures of val')
+    assert 'images/val/1.png: figures on val flatter' in caplog.messages[0]
+    caplog.clear()
+    _yaml('images/val', 'images/train')(data)  # as COCO8 and COCO128
+    assert len(check_dataset(data).pictures('val')) == 4
+    assert len(caplog.messages) == 1 and '4 of 4 pictures of val' in caplog.messages[0]
+    assert '4 of 4' in lint_dataset(data)[0].message  # before those of single pictures
 
 
 def test_paths_are_seen_from_the_file_or_else_from_here(
@@ -166,3 +193,35 @@ def test_names_are_given_as_a_list_too_and_other_splits_are_read(data: Path):
     assert dataset.names == ('a', 'b') and len(dataset.pictures('test')) == 2
     with pytest.raises(DatasetError, match='known splits are train, val, test'):
         dataset.pictures('other')
+
+
+def test_names_are_numbered_in_quotes_too(data: Path):
+    _yaml('0: "crate, red", 1', "'1': dog, '0'")(data)
+    assert open_dataset(data).names == ('cat', 'dog')
+
+
+def test_folders_as_roboflow_writes_them_are_found(data: Path):
+    _yaml('images/train', '../images/train')(data)
+    _yaml('val: images/val', 'validation: ../images/val')(data)
+    assert lint_dataset(data) == []
+    outside = data.parent / 'images/train'
+    _picture(outside / '0.png', 1)
+    try:  # where the dots lead to pictures, they are followed
+        assert open_dataset(data).pictures('train') == (data / '../images/train/0.png',)
+    finally:
+        (outside / '0.png').unlink()
+
+
+def test_a_list_that_windows_wrote_is_read(data: Path):
+    (data / 'val.txt').write_text('.\\images\\val\\1.png\nimages\\val\\0.png\r\n')
+    _yaml('images/val', 'val.txt')(data)
+    assert lint_dataset(data) == []
+    assert [path.name for path in open_dataset(data).pictures('val')] == ['1.png', '0.png']
+
+
+def test_an_absent_test_split_is_told_where_it_is_asked_for(data: Path):
+    _yaml('val:', 'test: images/test\nval:')(data)
+    dataset = check_dataset(data)
+    assert 'test' not in dataset.splits and len(dataset.pictures('val')) == 2
+    with pytest.raises(DatasetError, match='images/test is neither a folder'):
+        dataset.pictures('test')

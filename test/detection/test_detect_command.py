@@ -8,9 +8,11 @@ import cv2
 import numpy as np
 import pytest
 from detectors import write_detector
+from PIL import Image
 from typer.testing import CliRunner
 
 from vla_nav.cli.main import build
+from vla_nav.detection.dataset.yolo import SUFFIXES
 
 
 @pytest.fixture
@@ -54,12 +56,34 @@ def test_boxes_are_drawn_and_told_in_the_pixels_of_each_picture(run, tmp_path):
 
 def test_a_picture_that_is_none_is_told_and_the_others_are_done(run, tmp_path):
     (tmp_path / 'broken.jpg').write_bytes(b'no picture')
-    result = run(tmp_path / 'broken.jpg', _write(tmp_path / 'good.jpg', (64, 64, 3)),
-                 tmp_path / 'nowhere.png')
+    good = _write(tmp_path / 'good.jpg', (64, 64, 3))
+    (tmp_path / 'short.jpg').write_bytes(good.read_bytes()[:-9])
+    result = run(tmp_path / 'broken.jpg', good, tmp_path / 'nowhere.png', tmp_path / 'short.jpg')
     assert result.exit_code == 1 and '1 boxes in 1 pictures' in result.output
     rows = json.loads((tmp_path / 'out' / 'detections.json').read_text())['pictures']
-    assert 'neither JPEG nor PNG' in rows[0]['problem'] and 'No such file' in rows[2]['problem']
+    assert rows[0]['problem'].startswith('is no picture that OpenCV reads')
+    assert 'No such file' in rows[2]['problem'] and 'cut short' in rows[3]['problem']
     assert len(rows[1]['detections']) == 1
+
+
+def test_a_phones_picture_is_upright_as_in_training(run, tmp_path):
+    """The orientation of its EXIF tag turns it a quarter, so that it is higher than wide."""
+    path = tmp_path / 'phone.jpg'
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.fromarray(np.full((64, 128, 3), 90, np.uint8)).save(path, exif=tag)
+    assert run(path).exit_code == 0
+    row, = json.loads((tmp_path / 'out' / 'detections.json').read_text())['pictures']
+    assert (row['height'], row['width']) == (128, 64)
+    assert row['detections'][0]['box'] == [8, 70, 48, 90]
+
+
+def test_every_kind_that_training_takes_is_found_in_a_folder(run, tmp_path):
+    for suffix in SUFFIXES:
+        _write(tmp_path / 'pictures' / f'{suffix[1:]}{suffix}', (64, 64, 3))
+    result = run(tmp_path / 'pictures')
+    assert result.exit_code == 0
+    assert f'{len(SUFFIXES)} boxes in {len(SUFFIXES)} pictures' in result.output
 
 
 def test_pictures_of_one_name_do_not_overwrite_each_other(run, tmp_path):

@@ -40,7 +40,7 @@ def compare(
         from vla_nav.detection.compare import compare as compare_models
         from vla_nav.detection.compare_page import write_pages
         from vla_nav.detection.dataset.yolo import open_dataset
-        chosen = split or ('test' if 'test' in open_dataset(data).splits else 'val')
+        chosen = split or ('test' if open_dataset(data).splits.get('test') else 'val')
         out.mkdir(parents=True, exist_ok=True)
         summary = compare_models(
             [*models, *(more or [])], data, chosen, [name for name in targets.split(',') if name],

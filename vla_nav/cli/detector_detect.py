@@ -10,12 +10,13 @@ import typer
 
 from vla_nav.cli.detector_progress import ERR, OUT, bar, failing
 
-_ENCODED = ('.jpg', '.jpeg', '.png')
+# Of JPEG and PNG.
+_MAGIC = (b'\xff\xd8', b'\x89PNG')
 
 
 def detect(
-    pictures: Annotated[list[Path], typer.Argument(metavar='PICTURE...', help='JPEG or PNG '
-                                                   'files, or folders of them.')],
+    pictures: Annotated[list[Path], typer.Argument(metavar='PICTURE...', help='Files of any kind '
+                                                   'that training takes, or folders of them.')],
     out: Annotated[Path, typer.Option(metavar='DIR', help='Where the pictures with boxes and '
                                       'detections.json go.')],
     detector: Annotated[str, typer.Option(help='Detector bundle, a directory or a shipped one.')]
@@ -55,12 +56,13 @@ def detect(
 
 
 def _files(pictures: list[Path]) -> list[Path]:
+    from vla_nav.detection.dataset.yolo import SUFFIXES
     found: list[Path] = []
     for path in pictures:
-        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in _ENCODED
+        inside = sorted(one for one in path.iterdir() if one.suffix.lower() in SUFFIXES
                         ) if path.is_dir() else [path]
         if not inside:
-            raise ValueError(f'{path}: the folder holds no {", ".join(_ENCODED)}')
+            raise ValueError(f'{path}: the folder holds no {", ".join(SUFFIXES)}')
         found += inside
     return found
 
@@ -74,13 +76,18 @@ def _name(file: Path, number: int, files: list[Path]) -> str:
 def _one(detector: Any, file: Path, drawn: Path) -> dict[str, Any]:
     import cv2
 
+    from vla_nav.detection.contracts import DetectorError
+    from vla_nav.detection.picture_file import read_picture
     from vla_nav.monitoring.boxes import labelled
     from vla_nav.monitoring.overlay import overlay
-    from vla_nav.observations.decode import decode_compressed
+    from vla_nav.observations.decode import compressed_size
     try:
-        image = decode_compressed(file.read_bytes())
-    except (OSError, ValueError) as error:
-        return {'picture': str(file), 'problem': str(error)}
+        data = file.read_bytes()
+        if data.startswith(_MAGIC):
+            compressed_size(data)  # of one that was cut short, OpenCV makes the rest grey
+        image = read_picture(file)
+    except (OSError, ValueError, DetectorError) as error:
+        return {'picture': str(file), 'problem': str(error).removeprefix(f'{file}: ')}
     found = detector.detect(image)
     names = [detector.spec.classes[number] for number in found.classes]
     canvas = cv2.cvtColor(overlay(image, (), labelled(found, detector.spec.classes), ''),

@@ -20,13 +20,13 @@ from vla_nav.detection.compare_measure import (
     measure_accuracy,
     measure_latency,
     npu_facts,
-    read_picture,
     size_facts,
 )
 from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.dataset.lint import check_dataset
 from vla_nav.detection.dataset.yolo import open_dataset
 from vla_nav.detection.npu.targets import target as known_target
+from vla_nav.detection.picture_file import read_picture
 from vla_nav.evaluation.provenance import made, provenance
 
 # The picture that latency is measured on, as a camera sends it.

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from vla_nav.control.diagnostics import percentiles_ms
 from vla_nav.detection.average_precision import Matched, figures, map50_draws, match
@@ -22,6 +20,7 @@ from vla_nav.detection.decode import decode
 from vla_nav.detection.npu.graph import read_graph
 from vla_nav.detection.npu.report import REPORT_NAME, read_reports, reasons
 from vla_nav.detection.onnx_detector import OnnxDetector
+from vla_nav.detection.picture_file import read_picture
 from vla_nav.runtimes.bundle import BundleFile, sha256_of
 
 # Beside the graph that config.json names, the other precisions lie in the bundle by these names.
@@ -143,15 +142,6 @@ def _matched(detector: OnnxDetector, picture: Path, classes: int) -> Matched:
     centre, half = rows[:, 1:3], rows[:, 3:] / 2
     boxes = np.hstack([centre - half, centre + half]) * ([image.shape[1], image.shape[0]] * 2)
     return match(found, boxes, rows[:, 0].astype(np.int64))
-
-
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """Return a picture file of any kind as uint8 [H, W, 3] RGB; raise DetectorError."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise DetectorError(f'{path}: is no picture that OpenCV reads; run '
-                            '`vla-nav detector lint`')
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def measure_latency(detectors: Mapping[str, OnnxDetector], jpeg: bytes, rounds: int,

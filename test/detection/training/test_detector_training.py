@@ -13,11 +13,13 @@ import torch
 from typer.testing import CliRunner
 
 from vla_nav.cli.detector import app
+from vla_nav.detection.average_precision import match
 from vla_nav.detection.bundle import read_detector
-from vla_nav.detection.contracts import DetectorError
+from vla_nav.detection.contracts import Detections, DetectorError
 from vla_nav.detection.dataset.yolo import open_dataset
 from vla_nav.detection.onnx_detector import load_detector
 from vla_nav.detection.training import checkpoint, export, gate, learn
+from vla_nav.detection.training.pictures import Pictures
 from vla_nav.detection.training.recipe import Recipe
 from vla_nav.detection.training.trained import open_trained
 
@@ -97,6 +99,27 @@ def test_training_writes_a_bundle_that_a_robot_loads(trained, data):
     assert cv2.imread(str(trained / 'learning_curve.png')) is not None
     # Nothing is left beside the user's pictures.
     assert {path.suffix for path in data.rglob('*') if path.is_file()} == {'.png', '.txt', '.yaml'}
+
+
+def test_files_beside_the_pictures_are_neither_read_nor_changed(data, tmp_path):
+    """ultralytics takes an array of a picture's name for its own cache."""
+    mine = Path(shutil.copytree(data, tmp_path / 'mine'))
+    for number in range(8):
+        array = mine / f'images/learn/picture {number}.npy'
+        if number < 3:
+            np.save(array, np.full((60, 80), 1.5, np.float32))  # a depth map
+        elif number < 5:
+            array.write_bytes(b'no array')
+        else:
+            np.save(array, np.zeros((60, 80, 3), np.uint8))  # what a cache would hold
+    before = {path: path.read_bytes() for path in mine.rglob('*') if path.is_file()}
+    recipe = Recipe(epochs=1, batch=8, image_size=64, mosaic=0.0)
+
+    def batch(root):
+        return next(Pictures(open_dataset(root / 'mine.yaml'), recipe).epoch(0))['img']
+
+    assert torch.equal(batch(mine), batch(data))
+    assert {path: path.read_bytes() for path in mine.rglob('*') if path.is_file()} == before
 
 
 def test_the_same_command_on_a_finished_training_changes_no_weight(trained, data):
@@ -213,17 +236,71 @@ def test_wrong_labels_are_told_before_anything_is_trained(data, tmp_path):
     assert 'class is 7' in result.output
 
 
-def test_boxes_that_moved_or_changed_their_score_are_no_longer_the_same():
-    from vla_nav.detection.contracts import Detections
-    boxes = np.float32([[0, 0, 100, 100], [50, 50, 90, 90]])
-    source = Detections(boxes, np.float32([0.9, 0.5]), np.array([0, 1]))
-    bounds = gate.BOUNDS['fp32']
+_BOXES = np.float32([[0, 0, 100, 100], [50, 50, 90, 90]])
 
-    def agree(boxes=boxes, scores=(0.9, 0.5), classes=(0, 1)):
-        found = Detections(np.float32(boxes), np.float32(scores), np.array(classes))
-        return gate.agreement(source, np.array([True, True]), found, bounds).tolist()
+
+def _found(boxes=_BOXES, scores=(0.9, 0.5), classes=(0, 1)):
+    return Detections(np.float32(boxes).reshape(-1, 4), np.float32(scores),
+                      np.array(classes, np.int64))
+
+
+def test_boxes_that_moved_or_changed_their_score_are_no_longer_the_same():
+    def agree(**changes):
+        there, here = gate.agreement(_found(), _found(**changes), gate.BOUNDS['fp32'])
+        assert there.tolist() == here.tolist()
+        return there.tolist()
 
     assert agree() == [True, True]
-    assert agree(boxes=boxes + np.float32([[0, 0, 0, 0], [1, 1, 1, 1]])) == [True, False]
+    assert agree(boxes=_BOXES + np.float32([[0, 0, 0, 0], [1, 1, 1, 1]])) == [True, False]
     assert agree(scores=(0.902, 0.5)) == [False, True]
     assert agree(classes=(1, 1)) == [False, True]
+
+
+def test_a_box_counts_for_one_of_the_other_side():
+    twice = _found(boxes=_BOXES[[0, 0, 1]], scores=(0.9, 0.9, 0.5), classes=(0, 0, 1))
+    there, here = gate.agreement(_found(), twice, gate.BOUNDS['fp32'])
+    assert there.tolist() == [True, True] and here.tolist() == [True, False, True]
+    there, here = gate.agreement(twice, _found(), gate.BOUNDS['fp32'])
+    assert there.tolist() == [True, False, True] and here.tolist() == [True, True]
+    nothing = _found([], (), ())
+    assert [one.tolist() for one in gate.agreement(_found(), nothing, gate.BOUNDS['fp32'])] == [
+        [False, False], []]
+
+
+def _parity(source, export, count=10):
+    """Compare ``count`` pictures that show nothing, with two boxes each."""
+    def looked(found):
+        none = np.zeros((0, 4)), np.zeros(0, np.int64)
+        return gate.Looked(tuple(found), tuple(match(one, *none) for one in found))
+
+    same = [_found()] * (count - 1)
+    return gate.compare(looked([source, *same]), looked([export, *same]), ('a', 'b'), 0.25,
+                        gate.BOUNDS['fp32'])
+
+
+def _problems(*sides):
+    return gate.problems(_parity(*sides), gate.BOUNDS['fp32'])
+
+
+def test_boxes_that_only_the_export_finds_count_too():
+    more = _found(boxes=[*_BOXES, *_BOXES + 300], scores=(0.9, 0.5, 0.4, 0.3),
+                  classes=(0, 1, 0, 1))
+    parity = _parity(_found(), more)
+    assert (parity['boxes'], parity['same']) == (20, 20)
+    assert (parity['export_boxes'], parity['export_same']) == (22, 20)
+    assert parity['share'] == pytest.approx(20 / 22)
+    problem, = _problems(_found(), more)
+    assert problem.startswith('20 of 22 boxes of the graph')
+    problem, = _problems(more, _found())
+    assert problem.startswith('20 of 22 boxes of the network')
+    assert not _problems(_found(), _found())
+
+
+def test_of_few_boxes_one_may_differ():
+    assert not _problems(_found(), _found(scores=(0.9, 0.45)))
+    assert len(_problems(_found(), _found(scores=(0.8, 0.45)))) == 2
+
+
+def test_a_score_that_crosses_the_threshold_by_next_to_nothing_is_the_same():
+    parity = _parity(_found(scores=(0.9, 0.2501)), _found(scores=(0.9, 0.2499)))
+    assert (parity['boxes'], parity['export_boxes'], parity['share']) == (20, 19, 1.0)

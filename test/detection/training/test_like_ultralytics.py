@@ -8,13 +8,17 @@ import onnx
 import pytest
 import torch
 from detectors import describe_detector
+from PIL import Image
 from scipy.optimize import linear_sum_assignment
 
+from vla_nav.detection.dataset.yolo import SUFFIXES
 from vla_nav.detection.letterbox import Letterbox, blank
 from vla_nav.detection.onnx_detector import load_detector
+from vla_nav.detection.picture_file import read_picture
 from vla_nav.detection.training import levels
 from vla_nav.detection.training.graph import export_graph
 from vla_nav.detection.training.predictor import predictor
+from vla_nav.detection.training.yolo import ultralytics
 from vla_nav.evaluation.bench_ultralytics import BenchError, Job, Peer
 
 _SIZE, _SCORE, _IOU = 160, 0.25, 0.6537
@@ -126,3 +130,19 @@ def test_ultralytics_in_its_own_process_times_a_file(network, tmp_path):
         peer._process.stdin.write('7\n')  # there is no such file
         with pytest.raises(BenchError, match='ended with status 1'):
             peer.predict(0)
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+@pytest.mark.parametrize('orientation', [1, 3, 6, 8])
+def test_picture_files_are_read_as_for_training(tmp_path, suffix, orientation):
+    tag = Image.Exif()
+    tag[0x0112] = orientation
+    path = tmp_path / f'picture{suffix}'
+    rgb = _picture(40, 60)
+    Image.fromarray(rgb).save(path, **({} if suffix == '.bmp' else {'exif': tag}))
+    with ultralytics('utils.patches') as patches:
+        theirs = patches.imread(path)
+    read = read_picture(path)
+    np.testing.assert_array_equal(read, theirs[..., ::-1])
+    if suffix == '.jpg' and orientation in (6, 8):
+        assert read.shape == (60, 40, 3)

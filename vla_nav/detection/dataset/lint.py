@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +23,7 @@ from vla_nav.detection.dataset.yolo import (
     parse_line,
 )
 
+_LOG = logging.getLogger(__name__)
 # What ultralytics refuses to train on, too.
 _SMALLEST_PX = 10
 # A typing error in a script makes thousands of equal findings; the first ones tell enough.
@@ -66,9 +68,10 @@ Note = Callable[[int, int], None]
 
 
 def lint_dataset(path: Path, note: Note = lambda done, total: None) -> list[Finding]:
-    """Return the findings, errors first; ``note`` takes how many pictures are done, of how many.
+    """Return the findings: errors first, then what concerns the set as a whole.
 
-    A description that cannot be read is a finding too, and then the only one.
+    ``note`` takes how many pictures are done, of how many. A description that cannot be read is
+    a finding too, and then the only one.
     """
     try:
         dataset = open_dataset(path)
@@ -79,16 +82,26 @@ def lint_dataset(path: Path, note: Note = lambda done, total: None) -> list[Find
     for split, pictures in looked.items():
         findings += [finding for one in pictures for finding in one.findings]
         findings += _labels_of(dataset, split, pictures)
-    findings += [*_duplicates(looked), *_orphans(dataset)]
-    return _shortened(sorted(findings, key=lambda f: (f.severity != 'error', f.file, f.line)))
+    findings += [*_leaks(dataset, looked), *_duplicates(looked), *_orphans(dataset)]
+    whole = str(dataset.description)
+    return _shortened(sorted(findings, key=lambda f: (
+        f.severity != 'error', f.file != whole, f.file, f.line)))
 
 
 def check_dataset(path: Path, note: Note = lambda done, total: None) -> Dataset:
-    """Return the data set; raise :class:`DatasetError` with all errors that lint finds."""
-    errors = [finding for finding in lint_dataset(path, note) if finding.severity == 'error']
+    """Return the data set; raise :class:`DatasetError` with all errors that lint finds.
+
+    Warnings of the set as a whole are logged: they change what its figures mean.
+    """
+    findings = lint_dataset(path, note)
+    errors = [finding for finding in findings if finding.severity == 'error']
     if errors:
         raise DatasetError(f'{path}: {len(errors)} errors\n' + '\n'.join(map(str, errors)))
-    return open_dataset(path)
+    dataset = open_dataset(path)
+    for finding in findings:
+        if finding.file == str(dataset.description):
+            _LOG.warning('WARNING: %s', finding)
+    return dataset
 
 
 def _splits(dataset: Dataset) -> Iterator[Finding]:
@@ -100,8 +113,12 @@ def _splits(dataset: Dataset) -> Iterator[Finding]:
                           'nothing of how good a detector is')
     for split, pictures in dataset.splits.items():
         if not pictures:
-            yield Finding('error', file, 0, f'{split} holds no pictures',
+            yield Finding('warning' if split == 'test' else 'error', file, 0,
+                          f'{split} holds no pictures',
                           'put pictures there, or correct its folder')
+    if dataset.absent:
+        yield Finding('warning', file, 0, f'there are no test pictures: {dataset.absent}',
+                      'bring them, or remove "test" from the file')
 
 
 def _all(dataset: Dataset, note: Note) -> Mapping[str, list[_Looked]]:
@@ -194,13 +211,25 @@ def _duplicates(looked: Mapping[str, list[_Looked]]) -> Iterator[Finding]:
             if other == one.picture and before == split:
                 continue
             if before != split:
-                # Many use one folder to choose by and to report on; none may be trained on.
-                yield Finding('error' if before == 'train' else 'warning', str(one.picture), 0,
+                yield Finding('warning', str(one.picture), 0,
                               f'{split} shows the same pixels as {other} of {before}',
                               f'keep one of the two: figures on {split} would be too good')
             else:
                 yield Finding('warning', str(one.picture), 0, f'has the same pixels as {other}',
                               'remove one of the two')
+
+
+def _leaks(dataset: Dataset, looked: Mapping[str, list[_Looked]]) -> Iterator[Finding]:
+    """Tell of each split how much of it is trained on: some sets are made so on purpose."""
+    trained = {one.content for one in looked.get('train', ()) if one.content}
+    for split in [split for split in looked if split != 'train']:
+        shared = [one.picture for one in looked[split] if one.content in trained]
+        if shared:
+            yield Finding('warning', str(dataset.description), 0,
+                          f'{len(shared)} of {len(looked[split])} pictures of {split} are in '
+                          f'train too, such as {shared[0]}: figures on {split} flatter',
+                          'take them out of one of the two, or believe no figure on '
+                          f'{split}: what was learned by heart counts as found')
 
 
 def _orphans(dataset: Dataset) -> Iterator[Finding]:

@@ -29,17 +29,22 @@ class DatasetError(ValueError):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Class names by number, and the pictures of each split that the description names."""
+    """Class names by number, and the pictures of each split that the description names.
+
+    ``absent`` tells of a test split that it names and that is not there: no training needs it.
+    """
 
     description: Path
     names: tuple[str, ...]
     splits: Mapping[str, tuple[Path, ...]]
+    absent: str = ''
 
     def pictures(self, split: str) -> tuple[Path, ...]:
         """Return the pictures of a split; raise :class:`DatasetError` where there are none."""
         found = self.splits.get(split, ())
         if not found:
-            raise DatasetError(f'{self.description}: {split}: there are no pictures; known '
+            raise DatasetError(self.absent if split == 'test' and self.absent else
+                               f'{self.description}: {split}: there are no pictures; known '
                                f'splits are {", ".join(self.splits) or "none"}')
         return found
 
@@ -63,11 +68,24 @@ def open_dataset(path: Path) -> Dataset:
         raise DatasetError(f'{path}: cannot be read: {error}') from error
     if not isinstance(content, dict):
         raise DatasetError(f'{path}: is no mapping; it must hold train, val and names')
+    if content.get('kpt_shape'):
+        raise DatasetError(f'{path}: kpt_shape is {content["kpt_shape"]!r:.80}: key points would '
+                           'be read as corners of a polygon; keep the first 5 numbers of each '
+                           'label line (class, x, y, width, height) and remove kpt_shape')
     names = _names(path, content)
     root = _beside(path, str(content.get('path') or '.'))
-    splits = {split: tuple(_pictures(path, split, root, content[split]))
-              for split in SPLITS if content.get(split)}
-    return Dataset(path, names, splits)
+    # As ultralytics, which knows no other name of it.
+    given = {'val': content.get('validation'), **content}
+    splits, absent = {}, ''
+    for split in SPLITS:
+        try:
+            if given.get(split):
+                splits[split] = tuple(_pictures(path, split, root, given[split]))
+        except DatasetError as error:
+            if split != 'test':
+                raise
+            absent = str(error)
+    return Dataset(path, names, splits, absent)
 
 
 def label_file(picture: Path) -> Path:
@@ -150,25 +168,49 @@ def parse_line(line: str, classes: int) -> tuple[float, float, float, float, flo
 
 def _names(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
     names = content.get('names')
-    if isinstance(names, dict) and sorted(names) == list(range(len(names))):
-        names = [names[number] for number in range(len(names))]
+    if isinstance(names, dict):
+        # Some tools write the numbers in quotes.
+        numbers = {int(key): name for key, name in names.items() if str(key).isdecimal()}
+        if sorted(numbers) == list(range(len(names))):
+            names = [numbers[number] for number in range(len(names))]
     if not isinstance(names, list) or not names:
         raise DatasetError(f'{path}: names is {names!r:.80}; it must list the classes, or number '
                            'them from 0 on without gaps')
     if content.get('nc', len(names)) != len(names):
         raise DatasetError(f'{path}: nc is {content["nc"]}, names lists {len(names)}; remove nc')
-    return tuple(map(str, names))
+    texts = ['' if name is None else str(name) for name in names]
+    for number, name in enumerate(texts):
+        first = texts.index(name)
+        if not name.strip() or first != number:
+            what = f'{name!r} as class {first}' if name.strip() else 'empty'
+            raise DatasetError(f'{path}: names: class {number} is {what}; give each class a name '
+                               'of its own')
+    return tuple(texts)
 
 
 def _beside(file: Path, given: str) -> Path:
-    """Return a path that a file gives: seen from its folder, or else from where we are."""
-    beside = file.parent / given
-    return Path(given) if not beside.exists() and Path(given).exists() else beside
+    """Return a path that a file gives: seen from its folder, or else from where we are.
+
+    Backslashes separate folders where such a path exists: the file was written on Windows.
+    """
+    ways = [way for text in dict.fromkeys((given, given.replace('\\', '/')))
+            for way in (file.parent / text, Path(text))]
+    return next((way for way in ways if way.exists()), ways[0])
+
+
+def _source(root: Path, given: str) -> Path:
+    """Return where a split's pictures or their list lie.
+
+    Roboflow writes ``../train/images`` into the file beside ``train``: ultralytics then leaves
+    the dots out, too.
+    """
+    named, inside = root / given, root / given.removeprefix('../')
+    return inside if not named.exists() and inside.exists() else named
 
 
 def _pictures(description: Path, split: str, root: Path, given: Any) -> Iterator[Path]:
     for item in given if isinstance(given, list) else [given]:
-        source = root / str(item)
+        source = _source(root, str(item))
         if source.is_dir():
             yield from sorted(file for file in source.rglob('*')
                               if file.suffix.lower() in SUFFIXES)

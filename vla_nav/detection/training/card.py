@@ -72,8 +72,8 @@ def write_card(folder: Path, config: DetectorConfig) -> None:
         files='\n'.join(table_lines(
             ('graph', 'bytes', 'mAP50', 'boxes as in PyTorch', 'mAP50 against PyTorch'),
             [(FILES[one], f'{parity["bytes"]:,}', _share(parity['figures']['map50']),
-              f'{parity["same"]} of {parity["boxes"]} (IoU ≥ {parity["iou"]}, score ± '
-              f'{parity["score"]})', f'{parity["map50_change"]:+.4f}')
+              f'{parity["same"]} of {parity["boxes"]}{_more(parity)} (IoU ≥ {parity["iou"]}, '
+              f'score ± {parity["score"]})', f'{parity["map50_change"]:+.4f}')
              for one, parity in exports.items()])),
         pictures=found['pictures'], threshold=config.score_threshold,
         classes_table='\n'.join(table_lines(
@@ -85,6 +85,12 @@ def write_card(folder: Path, config: DetectorConfig) -> None:
         start=f', from weights with the SHA-256 {training["start"][:12]}…'
         if training.get('start') else '',
         licence=config.licence), 'utf-8')
+
+
+def _more(parity: dict[str, Any]) -> str:
+    """Return how many boxes only the graph finds; of older metrics that is not known."""
+    count = parity.get('export_boxes', 0) - parity.get('export_same', 0)
+    return f', {count} more' if count else ''
 
 
 def _share(value: float | None) -> str:

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from vla_nav.detection.bundle import DetectorConfig, DetectorFiles
-from vla_nav.detection.compare_measure import read_picture
 from vla_nav.detection.dataset.yolo import Dataset
 from vla_nav.detection.letterbox import Letterbox, blank
 from vla_nav.detection.onnx_detector import OnnxDetector
+from vla_nav.detection.picture_file import read_picture
 from vla_nav.detection.training import gate, verify
 from vla_nav.detection.training.card import record_export, write_card
 from vla_nav.detection.training.eager import EagerDetector

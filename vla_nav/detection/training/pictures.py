@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,12 +17,16 @@ from vla_nav.detection.dataset.yolo import Dataset, label_file, read_labels
 from vla_nav.detection.training.recipe import Recipe
 from vla_nav.detection.training.yolo import ultralytics
 
+# No file can lie below one that is no folder.
+_NOWHERE = Path(os.devnull) / 'no.npy'
+
 
 class Pictures:
     """Batches of an epoch, the same for the same seed, epoch, rank and number of workers.
 
-    They are kept in memory, shrunk, where there is room. Nothing is written beside them, and no
-    cache that might lie there is trusted. Raises DatasetError for unusable data.
+    They are kept in memory, shrunk, where there is room. Nothing beside them is written, deleted
+    or read but their labels: no cache, and no array that has their name. Raises DatasetError for
+    unusable data.
     """
 
     def __init__(self, dataset: Dataset, recipe: Recipe, loaders: int = 0) -> None:
@@ -32,6 +37,12 @@ class Pictures:
         with ultralytics('data.dataset') as data, ultralytics('cfg') as configuration:
             class Labelled(data.YOLODataset):  # type: ignore[name-defined, misc]
                 """ultralytics' data set with labels that this package has read."""
+
+                def __setattr__(self, name: str, value: Any) -> None:
+                    # It takes a.npy beside a.jpg for its cache: reads it, and overwrites or
+                    # deletes it where it is something else, such as a depth map.
+                    super().__setattr__(
+                        name, [_NOWHERE] * len(value) if name == 'npy_files' else value)
 
                 def get_img_files(self, img_path: Any) -> list[str]:
                     return [str(file) for file in img_path]
