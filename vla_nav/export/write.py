@@ -25,6 +25,7 @@ from vla_nav.export.drives import (
     hear,
     validation_drives,
 )
+from vla_nav.export.finite import check_network
 from vla_nav.export.onnx_file import data_of, save_onnx, save_text
 from vla_nav.export.openvino_file import save_openvino
 from vla_nav.policies.torch_graph import as_policy, eager, save_script
@@ -73,6 +74,7 @@ def export(policy: Path, out: Path, order: Order,
     """
     _check(out, order)
     network = load_traceable(policy, order.part)
+    check_network(network)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
     try:
