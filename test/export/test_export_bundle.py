@@ -147,6 +147,21 @@ def test_what_is_not_equal_leaves_nothing(source: Path, tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_is_not_proved_yet_cannot_be_run(source: Path, tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    checked = []
+
+    def look(*_: object) -> None:
+        work = next(tmp_path.glob('.out.*'))  # what a kill would leave behind now
+        assert (work / 'policy.onnx').exists()
+        with pytest.raises(PolicyError, match=r'config\.json: missing'):
+            load_policy(work, 'cpu')
+        checked.append(work)
+    monkeypatch.setattr(gate, 'check_bound', look)
+    export(source, tmp_path / 'out', Order('onnx', drives=0, episodes=0))
+    assert checked and load_policy(tmp_path / 'out', 'cpu').spec.runtime == 'onnx'
+
+
 @pytest.mark.parametrize('precision', ['fp32', 'int8'])
 @pytest.mark.parametrize('layer', [0, 40, -1])
 def test_nan_weights_are_not_exported(tmp_path: Path, layer: int, precision: Precision) -> None:

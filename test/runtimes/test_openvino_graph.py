@@ -38,7 +38,8 @@ def edited(folder: Path, weight: str, value: float) -> Path:
 @pytest.mark.parametrize('value', [np.nan, np.inf])
 def test_a_weight_that_is_no_number_is_refused_by_its_name(tmp_path: Path, value: float) -> None:
     bundle = edited(tmp_path / 'bundle', 'fine.0.weight', value)
-    with pytest.raises(PolicyError, match=r'policy\.onnx: 1 constants hold NaN .* fine\.0\.weight'):
+    says = r'policy\.onnx: 1 constants hold NaN .* fine\.0\.weight'
+    with pytest.raises(PolicyError, match=says):
         load_policy(bundle, 'cpu', runtime='openvino')
 
 

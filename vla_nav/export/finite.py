@@ -1,4 +1,4 @@
-"""No NaN and no infinity is exported: eight bits, and some runtimes, would make numbers of them."""
+"""No NaN and no infinity is exported: eight bits and some runtimes would make numbers of them."""
 
 from __future__ import annotations
 
