@@ -102,6 +102,35 @@ def test_disabling_stops_and_enabling_waits_for_a_new_picture(task):
     assert task.command(S + MS, S + MS).velocity.any()
 
 
+def chunk(stamp_ns):
+    return ActionChunk(np.full((4, 3), 0.2, np.float32), 100 * MS, stamp_ns)
+
+
+def test_a_thought_that_outlasts_a_disabling_is_not_driven(task):
+    task.begin('a', 'a')
+    task.see(True, S, S)
+    task.enable(False)
+    task.enable(True)
+    task.take(chunk(S))
+    assert not task.command(S, S).velocity.any()
+    feed(task, S + MS)
+    assert task.command(S + MS, S + MS).velocity.any()
+
+
+@pytest.mark.parametrize('again', [False, True])
+def test_enabling_holds_nothing_against_a_new_time_or_a_new_task(task, again):
+    task.begin('a', 'a')
+    feed(task, 9 * S)
+    task.enable(False)
+    task.enable(True)
+    if again:  # a bag begins again
+        task.see(True, S, 9 * S)
+    else:
+        task.begin('b', 'b')
+    task.take(chunk(S))
+    assert task.command(S, 9 * S).velocity.any()
+
+
 def test_without_a_task_one_more_zero_and_then_silence(task):
     assert task.due(S, S) is not None and task.due(S, S) is None
     task.begin('go left', 'pass left')

@@ -24,6 +24,7 @@ class SlowPolicy:
     def __init__(self):
         self.seen, self.thinking, self.go = [], threading.Event(), threading.Event()
         self.caught_up = []
+        self.reading, self.read = threading.Event(), threading.Event()
 
     def reset(self):
         pass
@@ -31,6 +32,9 @@ class SlowPolicy:
     def set_instruction(self, text):
         if text == 'blub':
             raise NotUnderstood('what is blub?')
+        if text == 'slow':
+            self.reading.set()
+            assert self.read.wait(10)
         return f'read: {text}'
 
     def act(self, frame):
@@ -41,6 +45,26 @@ class SlowPolicy:
         if isinstance(frame.image, Exception):
             raise frame.image
         return ActionChunk(np.full((4, 3), 0.2, np.float32), 100_000_000, frame.stamp_ns)
+
+
+class Watched:
+    """A lock that lets something happen once, just before it is taken or after it was left."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.before = self.after = None
+
+    def __enter__(self):
+        happen, self.before = self.before, None
+        if happen is not None:
+            happen()
+        self._lock.acquire()
+
+    def __exit__(self, *_):
+        self._lock.release()
+        happen, self.after = self.after, None
+        if happen is not None:
+            happen()
 
 
 class Bench:
@@ -78,6 +102,7 @@ def bench():
     bench = Bench()
     yield bench
     bench.policy.go.set()
+    bench.policy.read.set()
     bench.thinker.end()
 
 
@@ -119,6 +144,30 @@ def test_what_was_thought_for_the_old_instruction_is_not_driven(bench):
     bench.policy.go.set()
     bench.await_thoughts(2)
     assert bench.task.instruction == 'new' and not bench.command().any()
+
+
+@pytest.mark.parametrize('when', ['as the chunk is taken', 'as the order comes'])
+def test_a_chunk_of_the_old_task_is_not_driven_while_the_new_one_is_read(bench, when):
+    bench.thinker.instruct('old')
+    bench.await_thoughts()
+    bench.show(None, 1)
+    assert bench.policy.thinking.wait(10)
+
+    def end_the_thought():
+        bench.policy.go.set()
+        bench.await_thoughts()
+    lock = bench.thinker.lock = Watched()
+    if when == 'as the order comes':
+        lock.after = end_the_thought  # once what was planned has been dropped
+        bench.thinker.instruct('slow')
+    else:
+        lock.before = lambda: bench.thinker.instruct('slow')
+        end_the_thought()
+    assert bench.policy.reading.wait(10)
+    assert bench.task.instruction == 'old' and not bench.command().any()
+    bench.policy.read.set()
+    bench.await_thoughts()
+    assert bench.task.instruction == 'slow'
 
 
 @pytest.mark.parametrize('fault', [RuntimeError('the network fell over'), MemoryError()])

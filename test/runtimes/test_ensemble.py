@@ -117,3 +117,18 @@ def test_a_wrong_ensemble_says_what_is_wrong(change, says, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(PolicyError, match=says):
         load_policy(path.parent)
+
+
+def test_ensembles_that_name_each_other_are_refused(tmp_path):
+    _save(tmp_path / 'one', ('../two', 1))
+    _save(tmp_path / 'two', ('../one', 1))
+    with pytest.raises(PolicyError, match=r"two/config\.json: members\.0\.path is '\.\./one', "
+                                          'which has this ensemble .* name another bundle'):
+        load_policy(tmp_path / 'one')
+
+
+def test_a_bundle_may_be_a_member_of_several_ensembles(tmp_path):
+    write_bundle(tmp_path / 'a')
+    for name in ('one', 'two'):
+        _save(tmp_path / name, ('../a', 1))
+    assert load_policy(_save(tmp_path / 'both', ('../one', 1), ('../two', 1))).spec.name == 'both'

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from bundles import write_bundle
+from onnxruntime.capi.onnxruntime_pybind11_state import EPFail
 
 from vla_nav.contracts import Frame, PolicyError
 from vla_nav.language.intent import FEATURE_SIZE
@@ -65,7 +66,8 @@ def test_what_tensorrt_cannot_take_goes_to_cuda_before_the_cpu(
         monkeypatch: pytest.MonkeyPatch, asked: str, installed: tuple[str, ...],
         wanted: list[str]) -> None:
     class Session:
-        def __init__(self, _model: bytes, _options: Any, providers: list[str]) -> None:
+        def __init__(self, _model: bytes, _options: Any, providers: list[str],
+                     **_: Any) -> None:
             self._providers = providers
 
         def get_providers(self) -> list[str]:
@@ -87,6 +89,26 @@ def test_a_provider_that_fails_while_driving_is_an_error(tmp_path: Path,
             raise RuntimeError('CUDA error 700')
     monkeypatch.setattr(graph, '_session', Broken())
     with pytest.raises(PolicyError, match=r'failed to run: CUDA error 700'):
+        graph.run(_fed(0))
+
+
+def test_no_session_goes_to_the_cpu_of_itself(tmp_path: Path,
+                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = write_bundle(tmp_path)
+    graph = OnnxGraph(bundle, load_config(bundle), 'cpu')
+
+    class Gone:
+        def __init__(self, session: Any) -> None:
+            self._session = session
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._session, name)
+
+        def run(self, *_: Any) -> None:
+            raise EPFail('the device is gone')
+    # Below what ONNX Runtime's own Python would catch, to try again elsewhere.
+    monkeypatch.setattr(graph._session, '_sess', Gone(graph._session._sess))
+    with pytest.raises(PolicyError, match='failed to run: the device is gone'):
         graph.run(_fed(0))
 
 

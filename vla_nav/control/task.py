@@ -72,6 +72,7 @@ class Task:
         self._why = ''
         self._believed_since_ns: int | None = None
         self._picture_stamp_ns = 0
+        self._enabled_after_ns: int | None = None  # the newest picture when it was enabled again
         self._silent = False
 
     @classmethod
@@ -110,6 +111,8 @@ class Task:
         """Stop on False; on True go on, from pictures that come after."""
         self.enabled = enabled
         self.executor.reset()
+        # A thought may outlast both: what it says is of a picture from before.
+        self._enabled_after_ns = self._picture_stamp_ns
 
     def see(self, changed: bool, stamp_ns: int, steady_ns: int) -> bool:
         """Note a picture, and return whether the policy is to look at it.
@@ -120,12 +123,19 @@ class Task:
         self.watch.see(changed, steady_ns)
         news = changed or not self.watch.frozen_after_ns
         if news:
+            if stamp_ns < self._picture_stamp_ns:
+                self._enabled_after_ns = None  # time went back: a looped bag, a new simulation
             self._picture_stamp_ns = stamp_ns
         return news and self.driving
 
     def take(self, chunk: ActionChunk) -> None:
-        """Take the policy's chunk; a chunk with NaN in it is a fault."""
+        """Take the policy's chunk; a chunk with NaN in it is a fault.
+
+        One of a picture from before the robot was enabled again is dropped.
+        """
         if not self.driving:
+            return
+        if self._enabled_after_ns is not None and chunk.stamp_ns <= self._enabled_after_ns:
             return
         try:
             self.executor.put(chunk)
@@ -171,7 +181,7 @@ class Task:
     def _enter(self, state: TaskState, why: str) -> None:
         self.executor.reset()
         self._state, self._why, self.reading = state, why, ''
-        self._believed_since_ns = None
+        self._believed_since_ns = self._enabled_after_ns = None
 
 
 def understand(policy: Policy, text: str) -> Callable[[Task], None]:

@@ -14,6 +14,7 @@ from torch import nn
 
 from vla_nav.export.cells import as_products
 from vla_nav.export.eight_bits import halve, quantised
+from vla_nav.export.finite import check_model
 from vla_nav.policies.family_steps import TextStep
 from vla_nav.policies.torch_graph import tracing
 from vla_nav.policies.traceable import Traceable
@@ -85,6 +86,7 @@ def _exported(path: Path, module: nn.Module, example: tuple[Any, ...], inputs: l
 
 
 def _save(model: Any, path: Path, metadata: dict[str, str]) -> None:
+    check_model(model, path)
     onnx.helper.set_model_props(model, metadata)
     # Protocol buffers that are too large cannot even tell their size.
     if sum(len(tensor.raw_data) for tensor in model.graph.initializer) > ONE_FILE_BYTES:

@@ -25,11 +25,12 @@ from vla_nav.export.drives import (
     hear,
     validation_drives,
 )
+from vla_nav.export.finite import check_network
 from vla_nav.export.onnx_file import data_of, save_onnx, save_text
 from vla_nav.export.openvino_file import save_openvino
 from vla_nav.policies.torch_graph import as_policy, eager, save_script
 from vla_nav.policies.traceable import Traceable, load_traceable
-from vla_nav.runtimes import load_policy, open_graph
+from vla_nav.runtimes import graph_policy, open_graph
 from vla_nav.runtimes.bundle import (
     BundleConfig,
     BundleFile,
@@ -73,6 +74,7 @@ def export(policy: Path, out: Path, order: Order,
     """
     _check(out, order)
     network = load_traceable(policy, order.part)
+    check_network(network)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
     try:
@@ -104,7 +106,10 @@ def _check(out: Path, order: Order) -> None:
 
 
 def _build(network: Traceable, work: Path, order: Order) -> BundleConfig:
-    """Write all files but what the gate finds, and return the configuration."""
+    """Write all files but the configuration, and return that.
+
+    Without a config.json nothing loads what a killed export leaves behind unproved.
+    """
     c, graph = network.config, work / _GRAPHS[order.target]
     config = c.model_copy(update={'export': Export(
         target=order.target, precision=order.precision, part=order.part, source=c.name,
@@ -135,10 +140,8 @@ def _build(network: Traceable, work: Path, order: Order) -> BundleConfig:
         files |= {'text': text, 'tokens': work / 'tokens.json',
                   'text_weights': data_of(text) if data_of(text).exists() else None}
         (work / 'tokens.json').write_text(json.dumps(network.text.ids) + '\n', 'utf-8')
-    config = config.model_copy(update={'files': BundleFiles.model_validate(
+    return config.model_copy(update={'files': BundleFiles.model_validate(
         {key: BundleFile.of(path) for key, path in files.items() if path is not None})})
-    config.save(work)
-    return config
 
 
 def _fed(network: Traceable, order: Order) -> list[Arrays]:
@@ -164,7 +167,7 @@ def _simulated(network: Traceable) -> bool:
 
 def _prove(network: Traceable, config: BundleConfig, work: Path, order: Order,
            say: Callable[[str], None]) -> dict[str, Any]:
-    """Compare the export, as a robot would load it, with its source; raise NotEqual."""
+    """Compare the export, as a robot loads it on the CPU, with its source; raise NotEqual."""
     pair = gate.Pair(eager(network, 'cpu'), open_graph(work, config, 'cpu'))
     say('comparing outputs')
     if order.part == 'head':
@@ -173,8 +176,7 @@ def _prove(network: Traceable, config: BundleConfig, work: Path, order: Order,
         return {'max_abs_difference': differences, 'inputs': gate.RUNS * gate.STEPS,
                 'steps': gate.STEPS}
     source = as_policy(network, 'eager', 'cpu')
-    exported = load_policy(work, 'cpu')
-    assert isinstance(exported, GraphPolicy)
+    exported = graph_policy(work, config, 'cpu')
     differences = gate.parity(pair, _pictures(network, source, exported))
     gate.check_bound(order.precision, differences)
     found: dict[str, Any] = {'max_abs_difference': differences,

@@ -116,6 +116,11 @@ class PolicyNode(LifecycleNode):
         except (PolicyError, ImportError) as error:
             self._error = str(error)
             return TransitionCallbackReturn.FAILURE
+        # Of a driver, a compiler or a full memory, say: rclpy would keep it to itself.
+        except Exception as error:
+            self._error = (f'{settings.bundle}: cannot be loaded: {type(error).__name__}: '
+                           f'{error}; choose another runtime or provider, or another bundle')
+            return TransitionCallbackReturn.FAILURE
         self._error = ''
         self._spec: PolicySpec = policy.spec
         self._follower = ChunkFollower(self._spec.action_space, settings.speed_cap,

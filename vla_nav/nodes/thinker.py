@@ -49,11 +49,13 @@ class Thinker:
 
     def instruct(self, text: str) -> None:
         """Take an instruction; it comes before any picture, and '' means no task."""
-        with self.lock:
-            self.task.executor.reset()  # what was planned for the old one ends now
         with self._wake:
             self._order, self._picture = text, None
             self._wake.notify()
+        # What was planned for the old one ends now. Only after the order is there: from then on
+        # no chunk of the old one comes in.
+        with self.lock:
+            self.task.executor.reset()
 
     def show(self, message: Any, stamp_ns: int) -> None:
         """Take a picture; one that has not been looked at yet is dropped."""
@@ -132,10 +134,13 @@ class Thinker:
         self.decoding.add(decoded - began)
         self.inference.add(done - decoded)
         self.rate.tick(done)
-        with self._wake:
-            outdated = self._order is not None
-        if outdated:
-            return None
         with self.lock:
+            if self._is_outdated():
+                return None
             self.task.take(chunk)
         return chunk
+
+    def _is_outdated(self) -> bool:
+        """Return whether there is a newer order. May be called under ``lock``."""
+        with self._wake:  # under which nobody asks for ``lock``
+            return self._order is not None

@@ -22,7 +22,8 @@ from vla_nav.runtimes.openvino_graph import OpenVinoGraph
 from vla_nav.runtimes.sessions import RuntimeReport, runtime_report
 from vla_nav.runtimes.text import TextGraph
 
-__all__ = ['RUNTIMES', 'Runtime', 'RuntimeReport', 'load_policy', 'open_graph', 'runtime_report']
+__all__ = ['RUNTIMES', 'Runtime', 'RuntimeReport', 'graph_policy', 'load_policy', 'open_graph',
+           'runtime_report']
 
 Runtime = Literal['auto', 'onnx', 'openvino', 'eager', 'compile', 'torchscript']
 RUNTIMES: tuple[str, ...] = get_args(Runtime)
@@ -38,13 +39,19 @@ def load_policy(path: str | Path, provider: str = 'auto', threads: int = 1,
     ONNX bundle runs on OpenVINO too, and one with weights on PyTorch: eager, compile or
     torchscript.
     """
-    bundle = Path(path)
+    return _load(Path(path), provider, threads, runtime, ())
+
+
+def _load(bundle: Path, provider: str, threads: int, runtime: str,
+          above: tuple[Path, ...]) -> Policy:
+    """Load a bundle that is a member of the ensembles ``above``, each a member of the last."""
     config = read_bundle(bundle)
     if runtime not in RUNTIMES:
         raise PolicyError(f'unknown runtime {runtime!r}; known are {", ".join(RUNTIMES)}')
     if isinstance(config, EnsembleBundle):
-        return load_ensemble(bundle, config,
-                             lambda member: load_policy(member, provider, threads, runtime))
+        return load_ensemble(
+            bundle, config,
+            lambda member, inside: _load(member, provider, threads, runtime, inside), above)
     if isinstance(config, FamilyBundle):
         if runtime in ('auto', 'eager'):
             torch_side = _torch('eager', bundle)
@@ -59,6 +66,15 @@ def load_policy(path: str | Path, provider: str = 'auto', threads: int = 1,
     if config.export is not None and config.export.part == 'head':
         raise PolicyError(f'{bundle / CONFIG_NAME}: export.part is head: it takes features, not '
                           'pictures, and drives nothing by itself; export with --part full')
+    return graph_policy(bundle, config, provider, threads, runtime)
+
+
+def graph_policy(bundle: Path, config: BundleConfig, provider: str = 'auto', threads: int = 1,
+                 runtime: str = 'auto') -> GraphPolicy:
+    """Return the policy whose files lie in ``bundle``, as ``config`` says; raise PolicyError.
+
+    Unlike :func:`load_policy` it needs no ``config.json`` there, which an export writes last.
+    """
     graph = open_graph(bundle, config, provider, threads, runtime)
     text = None if config.files.text is None else TextGraph(bundle, config.files, threads)
     return GraphPolicy(config, bundle, graph, threads, text)

@@ -90,15 +90,21 @@ class Ensemble:
 
 
 def load_ensemble(directory: Path, config: EnsembleBundle,
-                  load: Callable[[Path], Policy]) -> Ensemble:
-    """Return the ensemble in ``directory``, its members loaded by ``load``; raise PolicyError."""
-    members = []
+                  load: Callable[[Path, tuple[Path, ...]], Policy],
+                  above: tuple[Path, ...] = ()) -> Ensemble:
+    """Return the ensemble in ``directory``, its members loaded by ``load``; raise PolicyError.
+
+    ``above`` are the ensembles that it is a member of; ``load`` is told those of each member.
+    """
+    members, inside = [], (*above, directory.resolve())
     for number, member in enumerate(config.members):
         path = (directory / member.path).resolve()
-        if path == directory.resolve():
+        if path in inside:
+            which = ('the ensemble itself' if path == inside[-1] else
+                     f'which has this ensemble ({inside[-1]}) among its own members')
             raise PolicyError(f'{directory / CONFIG_NAME}: members.{number}.path is '
-                              f'{member.path!r}, the ensemble itself; name another bundle')
-        members.append((load(path), member.weight))
+                              f'{member.path!r}, {which}; name another bundle')
+        members.append((load(path, inside), member.weight))
     return Ensemble(members, config.name, config.max_observation_age_s)
 
 

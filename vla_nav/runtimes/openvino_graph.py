@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from vla_nav.contracts import PolicyError
 from vla_nav.runtimes.bundle import BundleConfig, check_file
 from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes
@@ -36,11 +38,16 @@ class OpenVinoGraph:
                     'INFERENCE_PRECISION_HINT': 'bf16' if precision == 'bf16' else 'f32'}
         try:
             model = openvino.Core().read_model(str(path))
+            broken = _not_finite(model)
+            self.inputs, self.outputs = _shapes(model.inputs), _shapes(model.outputs)
             compiled = openvino.Core().compile_model(model, 'CPU', settings)
         except Exception as error:  # OpenVINO raises types of its own, without a common base
             raise PolicyError(f'{path}: OpenVINO {openvino.__version__} cannot load it: '
                               f'{error}; export the bundle again') from error
-        self.inputs, self.outputs = _shapes(model.inputs), _shapes(model.outputs)
+        if broken:
+            raise PolicyError(f'{path}: {len(broken)} constants hold NaN or infinity, such as '
+                              f'{broken[0]}; the robot must not follow them: export the bundle '
+                              'again, or train again')
         self.metadata = next((str(model.get_rt_info(place).value) for place in _PLACES
                               if model.has_rt_info(place)), '')
         self._request = compiled.create_infer_request()
@@ -67,6 +74,16 @@ def import_openvino() -> Any:
         raise PolicyError(f'openvino does not import ({error}): `pip install '
                           '"vla_nav[openvino]"`, or choose onnx instead') from error
     return openvino
+
+
+def _not_finite(model: Any) -> list[str]:
+    """Return the names of the constants that hold NaN or infinity.
+
+    OpenVINO's operators do not all hand NaN on: what is driven then may well be finite, and wrong.
+    """
+    return [op.get_friendly_name() for op in model.get_ordered_ops()
+            if op.get_type_name() == 'Constant' and op.get_element_type().is_real()
+            and not np.isfinite(op.get_data(dtype=np.float32)).all()]
 
 
 def _shapes(values: Any) -> Shapes:

@@ -110,7 +110,9 @@ def _session(model: bytes | str, provider: str, threads: int) -> Any:
     options.add_session_config_entry('session.intra_op.allow_spinning', '0')
     options.log_severity_level = 3
     names = _with_those_behind(provider, onnxruntime.get_available_providers())
-    return onnxruntime.InferenceSession(model, options, providers=names)
+    # Of itself it would start again on the CPU where a provider fails, at the start or while
+    # driving, and tell nobody: what the policy says it runs on would then be wrong.
+    return onnxruntime.InferenceSession(model, options, providers=names, enable_fallback=0)
 
 
 def _with_those_behind(provider: str, available: Sequence[str]) -> list[str]:

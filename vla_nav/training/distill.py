@@ -9,6 +9,7 @@ more than the one best action (Hinton, Vinyals and Dean 2015, arXiv:1503.02531).
 from __future__ import annotations
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +18,7 @@ from typing import Any
 
 from safetensors import safe_open
 
+from vla_nav.contracts import PolicyError
 from vla_nav.policies.compact import CompactPolicy
 from vla_nav.policies.config import validate
 from vla_nav.policies.counts import count
@@ -26,6 +28,7 @@ from vla_nav.training.card import peak_memory_gib
 from vla_nav.training.collect import collect
 from vla_nav.training.compact import begin_from, with_memory
 from vla_nav.training.dataset import Frames
+from vla_nav.training.distill_work import claim
 from vla_nav.training.export import export_policy, write_bundle
 from vla_nav.training.family.member import frame_folders
 from vla_nav.training.imitation import ImitationConfig, train
@@ -98,9 +101,14 @@ def distill(teacher: Sequence[Path], frames: Path, work: Path, out: Path, reader
 
     ``frames`` holds folders of rollouts, as training compact leaves them in ``data``; everything
     between lies in ``work``, from where a run that was cut off goes on. ``start`` is a compact
-    bundle to begin from. Several teachers teach their mean. Raises PolicyError, TrainingError.
+    bundle to begin from. Several teachers teach their mean. Raises PolicyError, TrainingError; at
+    once where ``out`` exists, or where ``work`` is of another teacher, start, plan or frames.
     """
     began = time.monotonic()
+    if out.exists():
+        raise PolicyError(f'{out}: exists already, and a student overwrites nothing; choose '
+                          'another --out or remove it')
+    claim(work, teacher, frames, start, plan)
     checkpoint = work / 'checkpoint.safetensors'
     if start is not None and not checkpoint.exists():
         begin_from(start, checkpoint)
@@ -126,8 +134,11 @@ def distill(teacher: Sequence[Path], frames: Path, work: Path, out: Path, reader
         'frames': len(Frames(data)), 'memory': memory, 'scenario_version': SCENARIO_VERSION,
         'minutes': round((time.monotonic() - began) / 60, 1),
         'peak_memory_gib': peak_memory_gib()}
-    write_bundle(model, reader, out, out.name, made)
-    (out / 'README.md').write_text(_card(out, teacher, made, plan), 'utf-8')
+    partial = out.with_name(f'.{out.name}.partial')  # moved once it is proved
+    shutil.rmtree(partial, ignore_errors=True)
+    write_bundle(model, reader, partial, out.name, made)
+    (partial / 'README.md').write_text(_card(out, teacher, made, plan), 'utf-8')
+    partial.replace(out)
     return made
 
 
