@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from vla_nav.contracts import PolicyError
@@ -76,6 +77,15 @@ def check_graph(graph: Graph, config: BundleConfig) -> None:
     _compare(graph.source, wanted, graph.inputs)
     _compare(graph.source, {'actions': actions, 'arrived': [1, 1],
                             'next_state': [1, config.state_size]}, graph.outputs)
+
+
+def is_broken(constant: NDArray[Any]) -> bool:
+    """Return whether a constant of a graph holds NaN or infinity, and is no attention's mask.
+
+    A mask is of 0 and -inf alone.
+    """
+    return not (np.isfinite(constant) | (constant == -np.inf)).all() or bool(
+        np.isneginf(constant).any() and constant[np.isfinite(constant)].any())
 
 
 def _parsed(metadata: str) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vla_nav.contracts import PolicyError
 from vla_nav.runtimes.bundle import BundleConfig, check_file
-from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes
+from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes, is_broken
 
 _LOG = logging.getLogger(__name__)
 # Where OpenVINO's own file keeps it, and where that of an ONNX file is put.
@@ -83,7 +83,7 @@ def _not_finite(model: Any) -> list[str]:
     """
     return [op.get_friendly_name() for op in model.get_ordered_ops()
             if op.get_type_name() == 'Constant' and op.get_element_type().is_real()
-            and not np.isfinite(op.get_data(dtype=np.float32)).all()]
+            and is_broken(op.get_data(dtype=np.float32))]
 
 
 def _shapes(values: Any) -> Shapes:
