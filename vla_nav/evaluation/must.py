@@ -110,6 +110,9 @@ _OWN_START = (
 _BASELINE = (
     'What is above 2 is noise of the run of one process, which the other is divided by: two cores '
     'cannot give more.')
+_ONE_MACHINE = (
+    'On an older AMD EPYC without AVX-512, where a step of the policy takes twice as long, it was '
+    '6.3 on 2026-11-30 (docs/scale.md).')
 _BUDGETS = (
     'Frames and steps are not those of models/compact, which had several times as many steps '
     '(docs/training.md).')
@@ -202,7 +205,7 @@ _RUNTIMES = (
 )
 _SCALE = (
     Row('a 10-minute 1280×720 recording: times real time', ('replay',),
-        figure('replay', 'times_real_time', n='pictures'), 10.0),
+        figure('replay', 'times_real_time', n='pictures'), 10.0, note=_ONE_MACHINE),
     Row('… peak memory, MB', ('replay',), figure('replay', 'peak_mb', n='pictures'), 500.0,
         at_most=True),
     Row('… identical in three runs (1: yes)', ('replay',), figure('replay', 'identical'), 1.0),
