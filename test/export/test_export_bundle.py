@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import bundles
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from vla_nav.contracts import PolicyError
+from vla_nav.contracts import Frame, PolicyError
 from vla_nav.export import gate, onnx_file, write
 from vla_nav.export.write import Order, export
 from vla_nav.policies.config import load_preset
@@ -28,13 +29,15 @@ SMALL = ['head.hidden=64', 'head.layers=2', 'fusion.size=64', 'action.chunk=4',
          'head.predictor=[64]', 'backbone.height=32', 'backbone.width=48',
          'backbone.small_conv.feature=64']
 TARGETS = ('onnx', 'torchscript', 'openvino')
+LARGE = 410_000  # more than the memory alone, of this form
 
 
-def write_source(folder: Path, break_layer: int | None = None) -> Path:
+def write_source(folder: Path, break_layer: int | None = None,
+                 overrides: Sequence[str] = ()) -> Path:
     """Write a bundle of the family, with NaN in one of its weights if asked for."""
     bundles.write_bundle(folder / 'other')
     torch.manual_seed(0)
-    policy = FamilyPolicy(load_preset('hybrid_small', SMALL)).eval()
+    policy = FamilyPolicy(load_preset('hybrid_small', [*SMALL, *overrides])).eval()
     if break_layer is not None:
         with torch.no_grad():
             list(policy.parameters())[break_layer].flatten()[0] = float('nan')
@@ -57,10 +60,13 @@ def exported(source: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     return {target: folder / target for target in TARGETS}
 
 
-def driven(path: Path, **options: str) -> np.ndarray:
+def driven(path: Path, every: int = 1, **options: str) -> np.ndarray:
+    """Return what a policy does that sees a picture in ``every`` so many steps."""
     policy = load_policy(path, 'cpu', **options)
     policy.set_instruction(SENTENCE)
-    return np.stack([policy.act(frame).velocities for frame in exports.frames(4, 32, 48)])
+    return np.stack([
+        policy.act(Frame(frame.image, every * frame.stamp_ns, catch_up=False)).velocities
+        for frame in exports.frames(4, 32, 48)])
 
 
 @pytest.mark.parametrize('target', TARGETS)
@@ -80,6 +86,50 @@ def test_one_bundle_runs_on_several_runtimes(source: Path, exported: dict[str, P
                                              runtime: str) -> None:
     bundle = source if runtime == 'torchscript' else exported['onnx']
     np.testing.assert_allclose(driven(bundle, runtime=runtime), driven(source), atol=1e-4)
+
+
+@pytest.mark.parametrize(('target', 'runtime'), [
+    *((target, 'auto') for target in TARGETS), ('onnx', 'openvino'), ('source', 'torchscript')])
+def test_a_slow_export_catches_up_as_its_source(source: Path, exported: dict[str, Path],
+                                                target: str, runtime: str) -> None:
+    wanted = driven(source, every=4)
+    bundle = exported.get(target, source)
+    np.testing.assert_allclose(driven(bundle, every=4, runtime=runtime), wanted, atol=1e-4)
+    assert np.abs(wanted - driven(source)).max() > 1e-3  # the memory has moved on further
+
+
+def test_without_its_memory_an_export_remembers_once_a_picture(source: Path,
+                                                               tmp_path: Path) -> None:
+    export(source, tmp_path / 'out', Order('onnx', drives=0, episodes=0, catch_up=False))
+    np.testing.assert_allclose(driven(tmp_path / 'out', every=4), driven(source), atol=1e-4)
+    assert not (tmp_path / 'out' / 'memory.onnx').exists()
+
+
+@pytest.mark.parametrize('precision', ['fp16', 'int8'])
+def test_a_memory_is_stored_in_the_precision_of_its_bundle(
+        source: Path, exported: dict[str, Path], tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch, precision: Precision) -> None:
+    exports.show(monkeypatch, exports.drive(source, 0.2, SENTENCE))
+    out = tmp_path / 'out'
+    export(source, out, Order('onnx', precision, drives=1, episodes=0))
+    assert np.isfinite(driven(out, every=4)).all()
+    sizes = [(folder / 'memory.onnx').stat().st_size for folder in (out, exported['onnx'])]
+    assert sizes[0] < (0.6 if precision == 'fp16' else 0.5) * sizes[1]
+
+
+def test_a_memory_of_another_export_is_refused(exported: dict[str, Path], tmp_path: Path) -> None:
+    out = shutil.copytree(exported['onnx'], tmp_path / 'out')
+    other = export(write_source(tmp_path / 'other', overrides=['head.hidden=32']),
+                   tmp_path / 'small', Order('onnx', drives=0, episodes=0))
+    shutil.copy(tmp_path / 'small' / 'memory.onnx', out)
+    with pytest.raises(PolicyError, match=r'memory\.onnx: sha256 is'):
+        load_policy(out, 'cpu')
+    path = out / 'config.json'
+    config = json.loads(path.read_text())
+    config['files']['memory'] = other.files.memory.model_dump()
+    path.write_text(json.dumps(config))
+    with pytest.raises(PolicyError, match=r"memory\.onnx: it takes 'state' as"):
+        load_policy(out, 'cpu')
 
 
 @pytest.mark.parametrize(('target', 'runtime', 'says'), [
@@ -114,10 +164,11 @@ def test_a_head_alone_takes_features_and_drives_nothing(source: Path, tmp_path: 
 
 def test_weights_too_large_for_one_file_lie_beside_it(source: Path, tmp_path: Path,
                                                       monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnx_file, 'ONE_FILE_BYTES', 0)
+    monkeypatch.setattr(onnx_file, 'ONE_FILE_BYTES', LARGE)
     export(source, tmp_path / 'out', Order('onnx', drives=0, episodes=0))
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
-        'README.md', 'config.json', 'instruction.onnx', 'policy.onnx', 'policy.onnx.data'}
+        'README.md', 'config.json', 'instruction.onnx', 'memory.onnx', 'policy.onnx',
+        'policy.onnx.data'}
     np.testing.assert_allclose(driven(tmp_path / 'out'), driven(source), atol=1e-4)
     (tmp_path / 'out' / 'policy.onnx.data').write_bytes(b'other')
     with pytest.raises(PolicyError, match=r'policy\.onnx\.data: sha256 is'):
@@ -131,10 +182,10 @@ def test_eight_bits_of_many_files_leave_only_what_is_listed(
     exports.one_file_a_weight(monkeypatch)
     exports.show(monkeypatch, exports.drive(source, 0.2, SENTENCE))
     if large:
-        monkeypatch.setattr(onnx_file, 'ONE_FILE_BYTES', 0)
+        monkeypatch.setattr(onnx_file, 'ONE_FILE_BYTES', LARGE // 2)
     export(source, tmp_path / 'out', Order('onnx', 'int8', drives=1, episodes=0))
     assert {path.name for path in (tmp_path / 'out').iterdir()} == {
-        'README.md', 'config.json', 'instruction.onnx', 'policy.onnx',
+        'README.md', 'config.json', 'instruction.onnx', 'memory.onnx', 'policy.onnx',
         *(['policy.onnx.data'] if large else [])}
     assert np.isfinite(driven(tmp_path / 'out')).all()
 

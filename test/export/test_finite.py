@@ -18,7 +18,7 @@ COMPACT = Path(__file__).parents[2] / 'models' / 'compact'
 def test_a_weight_too_large_for_half_precision_is_not_written(tmp_path: Path) -> None:
     network = load_traceable(COMPACT)
     with torch.no_grad():
-        network.module.get_parameter('fine.0.weight').flatten()[0] = 1e6
+        network.module.get_parameter('policy.fine.0.weight').flatten()[0] = 1e6
     config = network.config.model_copy(update={'export': Export(
         target='onnx', precision='fp16', part='full', source='compact', source_sha256='0' * 64)})
     with pytest.raises(PolicyError, match=r'policy\.onnx: 1 weights are not finite.* fp32'):

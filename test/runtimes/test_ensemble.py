@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from vla_nav.contracts import ActionChunk, Frame, NotUnderstood, PolicyError, PolicySpec
 from vla_nav.runtimes import load_policy
 from vla_nav.runtimes.bundle import EnsembleBundle
-from vla_nav.runtimes.ensemble import Ensemble
+from vla_nav.runtimes.ensemble import Ensemble, networks
 from vla_nav.spaces import OMNI_2D, OMNI_3D
 
 FRAME = Frame(np.zeros((96, 128, 3), np.uint8), 0)
@@ -125,6 +125,15 @@ def test_ensembles_that_name_each_other_are_refused(tmp_path):
     with pytest.raises(PolicyError, match=r"two/config\.json: members\.0\.path is '\.\./one', "
                                           'which has this ensemble .* name another bundle'):
         load_policy(tmp_path / 'one')
+    with pytest.raises(PolicyError, match='name another bundle'):
+        networks(tmp_path / 'one')
+
+
+def test_the_networks_of_an_ensemble_of_ensembles(tmp_path):
+    write_bundle(tmp_path / 'a')
+    _save(tmp_path / 'one', ('../a', 1))
+    found = networks(_save(tmp_path / 'both', ('../a', 3), ('../one', 1)))
+    assert found == [(tmp_path / 'a', 0.75), (tmp_path / 'a', 0.25)]
 
 
 def test_a_bundle_may_be_a_member_of_several_ensembles(tmp_path):

@@ -115,7 +115,7 @@ def test_no_session_goes_to_the_cpu_of_itself(tmp_path: Path,
 def test_bound_memory_gives_what_copies_give(tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path, echo=True)
     graph = OnnxGraph(bundle, load_config(bundle), 'cpu')
-    bound = _Bound(graph._session, 'cpu')
+    bound = _Bound(graph._session, OUTPUTS, 'cpu')
     for number in range(3):  # the second time the memory is written in place
         there, here = bound.run(_fed(number)), graph.run(_fed(number))
         for name in OUTPUTS:

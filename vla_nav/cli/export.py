@@ -30,6 +30,9 @@ def export(
     drives: Annotated[int, typer.Option(min=0, help='Simulated drives to validate on.')] = 4,
     episodes: Annotated[int, typer.Option(min=0, help='Episodes that source and export drive '
                                           'in closed loop.')] = 4,
+    catch_up: Annotated[bool, typer.Option(
+        help='Add the memory by itself: where a slow model misses pictures, its memory moves on '
+             'all the same.')] = True,
     as_json: Annotated[bool, typer.Option('--json', help='Print JSON for programs.')] = False,
 ) -> None:
     """Export a policy; an export that is not equal to its source is not kept.
@@ -42,7 +45,7 @@ def export(
         ensure_gl()
         from vla_nav.bringup.share import find_bundle
         from vla_nav.export.write import Order, export
-        order = Order(to, precision, part, calibrate, drives, episodes)
+        order = Order(to, precision, part, calibrate, drives, episodes, catch_up)
         with _ERR.status('loading') as status:
             config = export(Path(find_bundle(policy)), out, order, status.update)
     except (NoGl, RuntimeError, ValueError, OSError) as error:

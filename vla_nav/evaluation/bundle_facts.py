@@ -10,7 +10,8 @@ import numpy as np
 
 from vla_nav.bringup.share import find_bundle
 from vla_nav.evaluation.baselines import DriveStatistics
-from vla_nav.runtimes.bundle import EnsembleBundle, read_bundle
+from vla_nav.runtimes.bundle import read_bundle
+from vla_nav.runtimes.ensemble import networks
 from vla_nav.spaces import AXES
 
 
@@ -19,12 +20,7 @@ def members(policy: str) -> list[Path]:
 
     Raises PolicyError where one is no bundle.
     """
-    directory = Path(find_bundle(policy))
-    config = read_bundle(directory)
-    if not isinstance(config, EnsembleBundle):
-        return [directory]
-    return [found for member in config.members
-            for found in members(str((directory / member.path).resolve()))]
+    return [path for path, _ in networks(Path(find_bundle(policy)))]
 
 
 def training_statistics(policy: str) -> DriveStatistics | None:

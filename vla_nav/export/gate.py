@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from vla_nav.contracts import Policy
 from vla_nav.evaluation.closed_loop import attempt
 from vla_nav.evaluation.conditions import Condition, tasks
-from vla_nav.runtimes.graph import OUTPUTS, Arrays, Graph
+from vla_nav.runtimes.graph import FEATURES, OUTPUTS, Arrays, Graph
+from vla_nav.runtimes.memory import Memory
 from vla_nav.simulation.scenario import FIRST_EVALUATION_SEED
 from vla_nav.simulation.world import World
 
@@ -39,13 +40,15 @@ class Pair:
     export: Graph
 
 
-def parity(pair: Pair, tell: Tell, seed: int = 0) -> dict[str, float]:
+def parity(pair: Pair, tell: Tell, memory: Memory | None = None,
+           seed: int = 0) -> dict[str, float]:
     """Return the largest difference of each output over all inputs; NaN where there is one.
 
     Each graph is handed the memory that it left itself, so that errors may add up as they will.
+    'memory' is how far the export's memory alone is from the next state of its whole.
     """
     rng = np.random.default_rng(seed)
-    worst = dict.fromkeys(OUTPUTS, 0.0)
+    worst = dict.fromkeys([*OUTPUTS, *(['memory'] if memory else [])], 0.0)
     for number in range(RUNS * STEPS):
         if number % STEPS == 0:
             states = [np.zeros(graph.inputs['state'], np.float32)  # type: ignore[arg-type]
@@ -53,11 +56,14 @@ def parity(pair: Pair, tell: Tell, seed: int = 0) -> dict[str, float]:
         fed = tell(number, rng)
         there = [graph.run({**inputs, 'state': state}) for graph, inputs, state in zip(
             (pair.source, pair.export), fed, states)]
+        compared = {name: (there[0][name], there[1][name]) for name in OUTPUTS}
+        if memory:
+            compared['memory'] = (there[1]['next_state'],
+                                  memory.after(there[1][FEATURES], states[1]))
         states = [out['next_state'] for out in there]
-        for name in OUTPUTS:
+        for name, (one, other) in compared.items():
             # Unlike Python's max, NumPy's keeps NaN.
-            worst[name] = float(np.maximum(
-                worst[name], np.abs(there[0][name] - there[1][name]).max()))
+            worst[name] = float(np.maximum(worst[name], np.abs(one - other).max()))
     return worst
 
 

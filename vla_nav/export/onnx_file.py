@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -19,7 +19,7 @@ from vla_nav.policies.family_steps import TextStep
 from vla_nav.policies.torch_graph import tracing
 from vla_nav.policies.traceable import Traceable
 from vla_nav.runtimes.bundle import BundleConfig, Precision
-from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, describe
+from vla_nav.runtimes.graph import FEATURES, METADATA, Arrays, describe, given
 from vla_nav.training.graph import OPSET
 
 # Protocol buffers end at 2 GiB; what is larger keeps its weights beside the graph.
@@ -35,7 +35,8 @@ def save_onnx(network: Traceable, config: BundleConfig, path: Path,
     assert config.export is not None
     precision = config.export.precision
     # A head without a memory, say, has inputs that it does not read; they stay.
-    call = (network.module, tuple(network.inputs.values()), list(network.inputs), list(OUTPUTS))
+    call = (network.module, tuple(network.inputs.values()), list(network.inputs),
+            list(given(network.outputs)))
     if precision == 'int8':
         with as_products(network.module), _exported(path, *call) as raw:
             model = quantised(raw, calibration, weights_only=network.text is not None)
@@ -60,7 +61,22 @@ def save_text(text: TextStep, path: Path, precision: Precision) -> None:
     are stored; it computes in fp32. bf16, which is a way to compute, leaves it as it is.
     """
     ids = text.tokens(next(iter(text.ids)))
-    with _exported(path, text, ids, list(next(iter(text.ids.values()))), text.outputs) as raw:
+    _save_stored(text, ids, list(next(iter(text.ids.values()))), text.outputs, path, precision)
+
+
+def save_memory(network: Traceable, path: Path, precision: Precision) -> None:
+    """Write the graph of the memory alone; its precision is how its weights are stored."""
+    assert network.memory is not None
+    example = (torch.zeros(1, network.memory.features), network.inputs['state'])
+    # Eight bits are for products.
+    with as_products(network.memory) if precision == 'int8' else nullcontext():
+        _save_stored(network.memory, example, [FEATURES, 'state'], ['next_state'], path,
+                     precision)
+
+
+def _save_stored(module: nn.Module, example: tuple[Any, ...], inputs: list[str],
+                 outputs: list[str], path: Path, precision: Precision) -> None:
+    with _exported(path, module, example, inputs, outputs) as raw:
         if precision == 'int8':
             model = quantised(raw, [], weights_only=True)
         else:

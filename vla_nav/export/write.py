@@ -26,7 +26,7 @@ from vla_nav.export.drives import (
     validation_drives,
 )
 from vla_nav.export.finite import check_network
-from vla_nav.export.onnx_file import data_of, save_onnx, save_text
+from vla_nav.export.onnx_file import data_of, save_memory, save_onnx, save_text
 from vla_nav.export.openvino_file import save_openvino
 from vla_nav.policies.torch_graph import as_policy, eager, save_script
 from vla_nav.policies.traceable import Traceable, load_traceable
@@ -42,6 +42,7 @@ from vla_nav.runtimes.bundle import (
 )
 from vla_nav.runtimes.graph import Arrays
 from vla_nav.runtimes.graph_policy import GraphPolicy
+from vla_nav.runtimes.memory import MemoryGraph
 
 _GRAPHS = {'onnx': 'policy.onnx', 'torchscript': 'policy.pt', 'openvino': 'policy.xml'}
 _UNKNOWN = {('onnx', 'bf16'): 'ONNX Runtime computes no bfloat16 on a processor',
@@ -54,7 +55,8 @@ class Order:
     """What to export, and how to prove it.
 
     ``recordings`` to calibrate and validate on; without, the simulator's expert drives ``drives``
-    to validate on. ``episodes`` are driven in closed loop by source and export each.
+    to validate on. ``episodes`` are driven in closed loop by source and export each. ``catch_up``
+    adds the memory by itself, for pictures that are missed.
     """
 
     target: Target
@@ -63,6 +65,7 @@ class Order:
     recordings: Path | None = None
     drives: int = 4
     episodes: int = 4
+    catch_up: bool = True
 
 
 def export(policy: Path, out: Path, order: Order,
@@ -73,7 +76,7 @@ def export(policy: Path, out: Path, order: Order,
     not what its source is; ``out`` is then not there.
     """
     _check(out, order)
-    network = load_traceable(policy, order.part)
+    network = load_traceable(policy, order.part, order.catch_up)
     check_network(network)
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f'.{out.name}.', dir=out.parent))
@@ -130,10 +133,15 @@ def _build(network: Traceable, work: Path, order: Order) -> BundleConfig:
             for stale in (onnx_file, weights):
                 stale.unlink(missing_ok=True)
             weights = beside
-    files = {'policy': graph, 'weights': weights if weights and weights.exists() else None}
+    files: dict[str, Path | None] = {
+        'policy': graph, 'weights': weights if weights and weights.exists() else None}
     reader = c.files.instruction
     if reader is not None:
         files['instruction'] = Path(shutil.copy(network.directory / reader.name, work))
+    if network.memory is not None:
+        memory = work / 'memory.onnx'
+        save_memory(network, memory, order.precision)
+        files['memory'] = memory
     if network.text is not None and order.part == 'full':
         text = work / 'text.onnx'
         save_text(network.text, text, order.precision)
@@ -177,7 +185,8 @@ def _prove(network: Traceable, config: BundleConfig, work: Path, order: Order,
                 'steps': gate.STEPS}
     source = as_policy(network, 'eager', 'cpu')
     exported = graph_policy(work, config, 'cpu')
-    differences = gate.parity(pair, _pictures(network, source, exported))
+    memory = MemoryGraph(work, config.files.memory) if config.files.memory else None
+    differences = gate.parity(pair, _pictures(network, source, exported), memory)
     gate.check_bound(order.precision, differences)
     found: dict[str, Any] = {'max_abs_difference': differences,
                              'inputs': gate.RUNS * gate.STEPS, 'steps': gate.STEPS}

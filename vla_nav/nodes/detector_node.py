@@ -18,7 +18,6 @@ from visualization_msgs.msg import MarkerArray
 
 from vla_nav.bringup.dds import use_profile
 from vla_nav.control.diagnostics import Latency, Rate
-from vla_nav.detection.contracts import DetectorError
 from vla_nav.detection.ground import Ground
 from vla_nav.detection.looking import ODOMETRY_NS, LookingSettings
 from vla_nav.detection.lookout import Lookout, Sighting, decode_for
@@ -32,7 +31,7 @@ from vla_nav.nodes.obstacle_messages import cloud_message, detections_message
 from vla_nav.nodes.parameters import Parameters
 from vla_nav.nodes.picture_messages import raw_image
 from vla_nav.nodes.pictures import PictureInput
-from vla_nav.nodes.reporting import ERROR, OK, WARN, Report, Reporter
+from vla_nav.nodes.reporting import ERROR, OK, WARN, Report, Reporter, why_not_loaded
 from vla_nav.nodes.running import (
     COMMAND,
     LATCHED,
@@ -114,8 +113,8 @@ class DetectorNode(LifecycleNode):
         try:
             self._decoder = choose_decoder(settings.decoder)
             detector = load_detector(settings.bundle, settings.threads, settings.provider)
-        except (DetectorError, ImportError) as error:
-            self._error = str(error)
+        except Exception as error:  # whatever it is, it belongs into the diagnostics
+            self._error = why_not_loaded(settings.bundle, error)
             return TransitionCallbackReturn.FAILURE
         self._error, self._fallback = '', detector.fallback
         self._lookout = Lookout(detector)

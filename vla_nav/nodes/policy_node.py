@@ -14,7 +14,7 @@ from rclpy.time import Time
 from std_msgs.msg import Float32, String
 from std_srvs.srv import SetBool, Trigger
 
-from vla_nav.contracts import ActionChunk, Frame, PolicyError, PolicySpec
+from vla_nav.contracts import ActionChunk, Frame, PolicySpec
 from vla_nav.control.diagnostics import OnChange, Rate
 from vla_nav.control.follower import ChunkFollower
 from vla_nav.control.limits import Velocity
@@ -23,7 +23,7 @@ from vla_nav.control.task import Task, TaskSettings, TaskState
 from vla_nav.nodes.chunk_path import chunk_path
 from vla_nav.nodes.parameters import Parameters
 from vla_nav.nodes.pictures import PictureInput
-from vla_nav.nodes.reporting import ERROR, OK, WARN, Report, Reporter
+from vla_nav.nodes.reporting import ERROR, OK, WARN, Report, Reporter, why_not_loaded
 from vla_nav.nodes.running import (
     COMMAND,
     LATCHED,
@@ -113,13 +113,8 @@ class PolicyNode(LifecycleNode):
             policy = load_policy(settings.bundle, settings.provider, settings.threads,
                                  settings.runtime)
             self._decoder = choose_decoder(settings.decoder)
-        except (PolicyError, ImportError) as error:
-            self._error = str(error)
-            return TransitionCallbackReturn.FAILURE
-        # Of a driver, a compiler or a full memory, say: rclpy would keep it to itself.
-        except Exception as error:
-            self._error = (f'{settings.bundle}: cannot be loaded: {type(error).__name__}: '
-                           f'{error}; choose another runtime or provider, or another bundle')
+        except Exception as error:  # whatever it is, it belongs into the diagnostics
+            self._error = why_not_loaded(settings.bundle, error)
             return TransitionCallbackReturn.FAILURE
         self._error = ''
         self._spec: PolicySpec = policy.spec

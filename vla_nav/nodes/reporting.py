@@ -9,7 +9,9 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+from vla_nav.contracts import PolicyError
 from vla_nav.control.diagnostics import OnChange
+from vla_nav.detection.contracts import DetectorError
 from vla_nav.nodes.running import steady_timer
 
 OK, WARN, ERROR = DiagnosticStatus.OK, DiagnosticStatus.WARN, DiagnosticStatus.ERROR
@@ -26,6 +28,15 @@ class Report:
     message: str
     values: Mapping[str, Any] = field(default_factory=dict)
     kind: str = ''
+
+
+def why_not_loaded(bundle: str, error: Exception) -> str:
+    """Return what to tell of a bundle that does not load; rclpy would keep it to itself."""
+    if isinstance(error, PolicyError | DetectorError | ImportError):
+        return str(error)  # which names the remedy
+    # Of a driver, a compiler or a full memory, say.
+    return (f'{bundle}: cannot be loaded: {type(error).__name__}: {error}; choose another '
+            'runtime or provider, or another bundle')
 
 
 class Reporter:

@@ -79,6 +79,8 @@ class EagerPolicy(SteppingPolicy):
         return found
 
     def _remember(self, frame: Frame, image: NDArray[np.uint8], state: Any, missed: int) -> Any:
+        if not self._policy.recalls_quickly:
+            return super()._remember(frame, image, state, missed)
         with torch.inference_mode():  # of what was seen last: without its backbones there is time
             for _ in range(missed):
                 state = self._policy.act(self._seen, state)[2]

@@ -20,6 +20,9 @@ from vla_nav.policies.small import SmallConv, SmallVlm
 __all__ = ['ConfigError', 'FamilyConfig', 'FamilyPolicy', 'Instructions', 'WeightsError',
            'load_preset']
 
+# Read at 10 GB/s, a small computer's memory, they take 20 ms.
+_QUICK_PARAMETERS = 50_000_000
+
 
 class FamilyPolicy(nn.Module):
     """One member of the family.
@@ -54,6 +57,12 @@ class FamilyPolicy(nn.Module):
     def state_size(self) -> int:
         """Return S, the size of the memory; 0 where there is none."""
         return self.head.state_size
+
+    @property
+    def recalls_quickly(self) -> bool:
+        """Return whether there is a memory that moves on in a moment, without the backbones."""
+        parts = (*self.fusion.parameters(), *self.head.parameters())
+        return self.state_size > 0 and sum(p.numel() for p in parts) <= _QUICK_PARAMETERS
 
     @property
     def cacheable(self) -> bool:

@@ -39,13 +39,14 @@ class FamilyHead(nn.Module):
 class FamilyStep(FamilyHead):
     """One step from a picture, with all that depends on the instruction alone as inputs."""
 
-    def __init__(self, policy: FamilyPolicy, told: list[str]) -> None:
-        """Take the names of the inputs between picture and state."""
+    def __init__(self, policy: FamilyPolicy, told: list[str], shows: bool) -> None:
+        """Take the names of the inputs between picture and state; ``shows`` the features too."""
         super().__init__(policy)
-        self.told = told
+        self.told, self.shows = told, shows
 
-    def forward(self, image: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the chunk, the belief to have arrived and the memory."""
+    def forward(self, image: Tensor,  # type: ignore[override]
+                *rest: Tensor) -> tuple[Tensor, ...]:
+        """Return the chunk, the belief to have arrived, the memory, perhaps the features."""
         told, features = dict(zip(self.told, rest)), []
         for name, part in self.policy.backbones.items():
             if name == 'kosmos2':
@@ -55,7 +56,9 @@ class FamilyStep(FamilyHead):
             else:
                 seen = part(image, Instructions(('',), told['instruction']))
             features.append(seen.float())
-        return self.decide(torch.cat(features, 1), rest[-1])
+        all_features = torch.cat(features, 1)
+        decided = self.decide(all_features, rest[-1])
+        return (*decided, all_features) if self.shows else decided
 
 
 class TextStep(nn.Module):

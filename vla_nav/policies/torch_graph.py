@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -19,7 +21,7 @@ from vla_nav.policies.device import torch_device
 from vla_nav.policies.family_steps import TextStep
 from vla_nav.policies.traceable import Traceable
 from vla_nav.runtimes.bundle import BundleConfig, check_file
-from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes, describe
+from vla_nav.runtimes.graph import FEATURES, METADATA, Arrays, Shapes, describe, given
 from vla_nav.runtimes.graph_policy import GraphPolicy
 
 # The profiling executor of TorchScript settles in its second and third run.
@@ -30,13 +32,12 @@ _INTERFACE = 'inputs'
 class TorchGraph:
     """A callable of tensors as a :class:`vla_nav.runtimes.graph.Graph`."""
 
-    def __init__(self, runtime: str, call: Callable[..., Any], inputs: dict[str, list[int]],
-                 outputs: dict[str, list[int]], source: str, device: str, metadata: str) -> None:
+    def __init__(self, runtime: str, call: Callable[..., Any], inputs: Shapes, outputs: Shapes,
+                 source: str, device: str, metadata: str) -> None:
         """Take what is called with the inputs in their order, on ``device``."""
         self.runtime, self.source, self.provider = runtime, source, device
         self.metadata, self.fallback = metadata, ''
-        self.inputs: Shapes = dict(inputs)
-        self.outputs: Shapes = dict(outputs)
+        self.inputs, self.outputs = inputs, outputs
         self._call = call
 
     def run(self, inputs: Arrays) -> Arrays:
@@ -45,7 +46,8 @@ class TorchGraph:
             with torch.inference_mode():
                 out = self._call(*(torch.from_numpy(inputs[name]).to(self.provider)
                                    for name in self.inputs))
-                return {name: value.float().cpu().numpy() for name, value in zip(OUTPUTS, out)}
+                return {name: value.float().cpu().numpy()
+                        for name, value in zip(given(self.outputs), out)}
         except Exception as error:  # of the compiler, the driver, or PyTorch itself
             raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
 
@@ -83,8 +85,33 @@ def as_policy(network: Traceable, runtime: str = 'eager', provider: str = 'auto'
               threads: int = 1) -> GraphPolicy:
     """Return a network as a policy, on one of :data:`FROM_WEIGHTS`."""
     text = None if network.text is None else _Reader(network.text)
+    memory = None if network.memory is None else TorchMemory(network, provider, threads)
     return GraphPolicy(network.config, network.directory,
-                       FROM_WEIGHTS[runtime](network, provider, threads), threads, text)
+                       FROM_WEIGHTS[runtime](network, provider, threads), threads, text, memory)
+
+
+class TorchMemory:
+    """A network's memory as a :class:`vla_nav.runtimes.memory.Memory`."""
+
+    def __init__(self, network: Traceable, provider: str = 'auto', threads: int = 1) -> None:
+        """Share the network's weights."""
+        assert network.memory is not None
+        self._device = torch_device(provider, threads)
+        self._module = network.memory.to(self._device)
+        self.source = str(network.directory / network.weights.name)
+        self.inputs: Shapes = {FEATURES: [1, network.memory.features],
+                               'state': [1, network.config.state_size]}
+
+    def after(self, features: NDArray[np.float32], state: Any) -> NDArray[np.float32]:
+        """Return the state [1, S] after one more step on features [1, F]; raise PolicyError."""
+        try:
+            with torch.inference_mode():
+                after: NDArray[np.float32] = self._module(
+                    *(torch.from_numpy(value).to(self._device) for value in (features, state))
+                ).cpu().numpy()
+                return after
+        except RuntimeError as error:
+            raise PolicyError(f'{self.source}: the memory failed to run: {error}') from error
 
 
 class _Reader:
@@ -171,11 +198,8 @@ def _optimised(module: Any) -> Any:
 
 
 def _graph(runtime: str, call: Any, network: Traceable, device: str) -> TorchGraph:
-    c = network.config
-    outputs = {'actions': [1, c.chunk, len(c.action_space.names)], 'arrived': [1, 1],
-               'next_state': [1, c.state_size]}
-    shapes = {name: list(value.shape) for name, value in network.inputs.items()}
-    return TorchGraph(runtime, call, shapes, outputs,
+    shapes: Shapes = {name: list(value.shape) for name, value in network.inputs.items()}
+    return TorchGraph(runtime, call, shapes, network.outputs,
                       str(network.directory / network.weights.name), device, '')
 
 

@@ -29,12 +29,29 @@ from vla_nav.runtimes.bundle import (
     read_bundle,
     read_file,
 )
+from vla_nav.runtimes.graph import FEATURES, Shapes
+
+
+class Memory(nn.Module):
+    """What a head remembers, and nothing of what it decides."""
+
+    def __init__(self, head: nn.Module, features: int) -> None:
+        """Share the head's weights; it takes so many features."""
+        super().__init__()
+        self.head, self.features = head, features
+        self.eval()
+
+    def forward(self, features: Tensor, state: Tensor) -> Tensor:
+        """Return the state [1, S] after one more step on features [1, F]."""
+        after: Tensor = self.head(features, state)[2]
+        return after
 
 
 @dataclass(frozen=True)
 class Traceable:
     """``module`` takes ``inputs`` in their order and gives actions, arrived and next_state.
 
+    Where there is a ``memory``, of features [1, F] and state to next state, it gives features too.
     ``inputs`` maps names to examples, batch 1, the state last. ``config`` is what a bundle of the
     exported network says, but for its files; ``weights`` is the file that the network comes from.
     ``text`` computes those inputs that depend on the instruction alone, where there are any.
@@ -46,13 +63,27 @@ class Traceable:
     directory: Path
     weights: BundleFile
     text: TextStep | None = None
+    memory: Memory | None = None
+
+    @property
+    def outputs(self) -> Shapes:
+        """Return names and shapes of the outputs, in their order."""
+        c = self.config
+        found: Shapes = {'actions': [1, c.chunk, len(c.action_space.names)], 'arrived': [1, 1],
+                         'next_state': [1, c.state_size]}
+        if self.memory is not None:
+            found[FEATURES] = [1, self.memory.features]
+        return found
 
 
-def load_traceable(directory: Path, part: Part = 'full') -> Traceable:
-    """Return the network of a bundle, or what is behind its encoder; raise PolicyError."""
+def load_traceable(directory: Path, part: Part = 'full', catch_up: bool = True) -> Traceable:
+    """Return the network of a bundle, or what is behind its encoder; raise PolicyError.
+
+    ``catch_up``: with the memory by itself too, where there is one that can be cut off.
+    """
     config = read_bundle(directory)
     if isinstance(config, FamilyBundle):
-        return _family(directory, config, part)
+        return _family(directory, config, part, catch_up)
     if isinstance(config, EnsembleBundle):
         raise PolicyError(f'{directory / CONFIG_NAME}: an ensemble is no network of its own: '
                           'export its members one by one, and name the new bundles as members of '
@@ -69,7 +100,9 @@ def load_traceable(directory: Path, part: Part = 'full') -> Traceable:
             feature = torch.zeros(1, compact.config.feature)
             return Traceable(CompactHead(compact), {'features': feature, 'state': state}, config,
                              directory, config.files.model)
-        return Traceable(compact.eval(), told, config, directory, config.files.model)
+        memory = Memory(CompactHead(compact), compact.config.feature) if catch_up else None
+        return Traceable(CompactStep(compact) if catch_up else compact.eval(), told, config,
+                         directory, config.files.model, memory=memory)
     if config.architecture == 'track' and part == 'full':
         return Traceable(load_track(directory, config).eval(), {'image': image, 'state': state},
                          config, directory, config.files.model)
@@ -93,6 +126,21 @@ class CompactHead(nn.Module):
         hidden = self.decide(torch.relu(features + self.recall(state)))
         chunk = self.act(hidden).view(-1, self.sizes.chunk, self.sizes.actions)
         return chunk.clamp(-1.0, 1.0), torch.sigmoid(self.arrive(hidden)), state
+
+
+class CompactStep(CompactHead):
+    """A step of the compact policy that shows the frame's feature too."""
+
+    def __init__(self, policy: CompactPolicy) -> None:
+        """Share the policy's weights."""
+        super().__init__(policy)
+        self.policy = policy
+
+    def forward(self, image: Tensor, instruction: Tensor,  # type: ignore[override]
+                state: Tensor) -> tuple[Tensor, ...]:
+        """Run one step: (actions, arrival probability, next state, feature [1, F])."""
+        feature = self.policy.encode(image, instruction).feature
+        return *super().forward(feature, state), feature
 
 
 def load_compact(directory: Path, config: BundleConfig) -> CompactPolicy:
@@ -131,7 +179,7 @@ def _filled(network: Any, directory: Path, file: BundleFile) -> Any:
     return network.eval()
 
 
-def _family(directory: Path, bundle: FamilyBundle, part: Part) -> Traceable:
+def _family(directory: Path, bundle: FamilyBundle, part: Part, catch_up: bool) -> Traceable:
     policy: FamilyPolicy = load_family(directory, bundle).eval()
     config = BundleConfig(
         name=bundle.name, architecture=str(bundle.family['name']),
@@ -148,5 +196,8 @@ def _family(directory: Path, bundle: FamilyBundle, part: Part) -> Traceable:
     text = text_step(policy, bundle.phrases)
     image = torch.zeros(1, config.image.height, config.image.width, 3, dtype=torch.uint8)
     told = text.example() if text else {'instruction': torch.zeros(1, FEATURE_SIZE)}
-    return Traceable(FamilyStep(policy, list(told)), {'image': image, **told, 'state': state},
-                     config, directory, bundle.files.model, text)
+    memory = Memory(FamilyHead(policy), policy.feature_size) if (
+        catch_up and policy.recalls_quickly) else None
+    return Traceable(FamilyStep(policy, list(told), memory is not None),
+                     {'image': image, **told, 'state': state}, config, directory,
+                     bundle.files.model, text, memory)

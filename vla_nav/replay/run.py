@@ -20,11 +20,13 @@ from vla_nav.control.task import TaskState
 from vla_nav.episodes.bag_reader import Recorded, Recording
 from vla_nav.episodes.bag_streams import TYPES
 from vla_nav.observations.messages import frame_from_message, stamp_of, velocity_of
+from vla_nav.observations.preprocess import to_policy_image
 from vla_nav.observations.translation import Translation
 from vla_nav.replay.graph import Listener, ReplayGraph
 from vla_nav.replay.looking import Looking
 from vla_nav.replay.rows import Rows
 from vla_nav.replay.topics import ODOMETRY, TWIST, Roles
+from vla_nav.runtimes.stepping import SteppingPolicy
 
 REASONS = tuple(Reason)
 _LIMITS = tuple(Limit)
@@ -252,7 +254,7 @@ class Replay:
             found.complaints[str(error)] += 1
             return
         decoded = time.perf_counter_ns()
-        frame = Frame(frame.image, stamp, self._catch_up)
+        frame = Frame(self._fitting(frame.image), stamp, self._catch_up)
         twins = [self._beside.submit(self._blind_action, policy, frame)
                  for policy in self._blind.values()]
         chunk = self._think(frame, wanted, state)
@@ -263,6 +265,15 @@ class Replay:
             stamp, recorded.arrival_ns, self._part, found.texts.index(self._text),
             decoded - began, done - decoded, chunk, np.asarray(executed)[columns],
             *(twin.result() for twin in twins))
+
+    def _fitting(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return the picture as policy and twins take it, so that not each of them shrinks it.
+
+        An ensemble's members may take pictures of several sizes.
+        """
+        if not isinstance(self._graph.policy, SteppingPolicy):
+            return image
+        return to_policy_image(image, self._spec.image_height, self._spec.image_width)
 
     def _think(self, frame: Frame, wanted: bool, state: TaskState) -> NDArray[np.float32]:
         """Return the chunk's velocities [K, A]; zeros where the policy stands for cause."""

@@ -17,6 +17,7 @@ from vla_nav.runtimes.bundle import (
 from vla_nav.runtimes.ensemble import load_ensemble
 from vla_nav.runtimes.graph import Graph
 from vla_nav.runtimes.graph_policy import GraphPolicy
+from vla_nav.runtimes.memory import MemoryGraph
 from vla_nav.runtimes.onnx_graph import OnnxGraph
 from vla_nav.runtimes.openvino_graph import OpenVinoGraph
 from vla_nav.runtimes.sessions import RuntimeReport, runtime_report
@@ -77,7 +78,9 @@ def graph_policy(bundle: Path, config: BundleConfig, provider: str = 'auto', thr
     """
     graph = open_graph(bundle, config, provider, threads, runtime)
     text = None if config.files.text is None else TextGraph(bundle, config.files, threads)
-    return GraphPolicy(config, bundle, graph, threads, text)
+    found = config.files.memory
+    memory = None if found is None else MemoryGraph(bundle, found, threads)
+    return GraphPolicy(config, bundle, graph, threads, text, memory)
 
 
 def open_graph(bundle: Path, config: BundleConfig, provider: str = 'auto', threads: int = 1,

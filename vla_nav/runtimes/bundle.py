@@ -72,13 +72,15 @@ class BundleFiles(Strict):
     A policy that knows one task only has ``phrases`` in its config in place of ``instruction``.
     ``weights`` is what the graph keeps beside its own file. ``text`` and ``tokens`` are the graph
     that reads the instruction for a policy with a language backbone, and the words it knows;
-    ``text_weights`` is what that graph keeps beside its file.
+    ``text_weights`` is what that graph keeps beside its file. ``memory`` is the graph that moves
+    the memory on without a picture.
     """
 
     policy: BundleFile
     instruction: BundleFile | None = None
     model: BundleFile | None = None
     weights: BundleFile | None = None
+    memory: BundleFile | None = None
     text: BundleFile | None = None
     text_weights: BundleFile | None = None
     tokens: BundleFile | None = None

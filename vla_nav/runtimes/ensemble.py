@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from vla_nav.contracts import ActionChunk, Frame, Policy, PolicyError, PolicySpec
-from vla_nav.runtimes.bundle import CONFIG_NAME, EnsembleBundle
+from vla_nav.runtimes.bundle import CONFIG_NAME, EnsembleBundle, read_bundle
 
 
 class Ensemble:
@@ -96,7 +96,29 @@ def load_ensemble(directory: Path, config: EnsembleBundle,
 
     ``above`` are the ensembles that it is a member of; ``load`` is told those of each member.
     """
-    members, inside = [], (*above, directory.resolve())
+    members = [(load(path, (*above, directory.resolve())), weight)
+               for path, weight in _members(directory, config, above)]
+    return Ensemble(members, config.name, config.max_observation_age_s)
+
+
+def networks(directory: Path, above: tuple[Path, ...] = ()) -> list[tuple[Path, float]]:
+    """Return the bundles of single networks that a bundle stands for, with weights of sum 1.
+
+    Raises PolicyError where one is no bundle, or an ensemble is among its own members.
+    """
+    config = read_bundle(directory)
+    if not isinstance(config, EnsembleBundle):
+        return [(directory, 1.0)]
+    total = sum(one.weight for one in config.members)
+    return [(path, weight * share / total)
+            for member, share in _members(directory, config, above)
+            for path, weight in networks(member, (*above, directory.resolve()))]
+
+
+def _members(directory: Path, config: EnsembleBundle,
+             above: tuple[Path, ...]) -> Iterator[tuple[Path, float]]:
+    """Yield the members' directories and weights; raise PolicyError where they go round."""
+    inside = (*above, directory.resolve())
     for number, member in enumerate(config.members):
         path = (directory / member.path).resolve()
         if path in inside:
@@ -104,8 +126,7 @@ def load_ensemble(directory: Path, config: EnsembleBundle,
                      f'which has this ensemble ({inside[-1]}) among its own members')
             raise PolicyError(f'{directory / CONFIG_NAME}: members.{number}.path is '
                               f'{member.path!r}, {which}; name another bundle')
-        members.append((load(path, inside), member.weight))
-    return Ensemble(members, config.name, config.max_observation_age_s)
+        yield path, member.weight
 
 
 def _each(names: Iterable[str]) -> str:

@@ -16,6 +16,8 @@ from vla_nav.runtimes.bundle import BundleConfig
 Arrays = dict[str, NDArray[Any]]
 Shapes = dict[str, Sequence[int | str | None]]
 OUTPUTS = ('actions', 'arrived', 'next_state')
+# What the encoder saw, of a bundle with a memory graph, which goes on from there.
+FEATURES = 'features'
 _USUAL = {'image', 'instruction', 'state'}
 METADATA = 'vla_nav'  # the key under which a graph's file keeps what it is
 
@@ -44,7 +46,12 @@ class Graph(Protocol):
     metadata: str
 
     def run(self, inputs: Arrays) -> Arrays:
-        """Return ``actions``, ``arrived`` and ``next_state``, float32; raise PolicyError."""
+        """Return :func:`given` of its outputs, float32; raise PolicyError."""
+
+
+def given(outputs: Shapes) -> tuple[str, ...]:
+    """Return the names of what a graph gives: actions, arrived, next_state, perhaps features."""
+    return (*OUTPUTS, FEATURES) if FEATURES in outputs else OUTPUTS
 
 
 def describe(config: BundleConfig) -> str:

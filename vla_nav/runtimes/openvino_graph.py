@@ -10,7 +10,7 @@ import numpy as np
 
 from vla_nav.contracts import PolicyError
 from vla_nav.runtimes.bundle import BundleConfig, check_file
-from vla_nav.runtimes.graph import METADATA, OUTPUTS, Arrays, Shapes, is_broken
+from vla_nav.runtimes.graph import METADATA, Arrays, Shapes, given, is_broken
 
 _LOG = logging.getLogger(__name__)
 # Where OpenVINO's own file keeps it, and where that of an ONNX file is put.
@@ -61,7 +61,8 @@ class OpenVinoGraph:
         try:
             self._request.infer(inputs)
             # Copies: the next step writes into the same memory.
-            return {name: self._request.get_tensor(name).data.astype('f4') for name in OUTPUTS}
+            return {name: self._request.get_tensor(name).data.astype('f4')
+                    for name in given(self.outputs)}
         except Exception as error:  # as above
             raise PolicyError(f'{self.source}: the network failed to run: {error}') from error
 

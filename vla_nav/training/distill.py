@@ -23,6 +23,7 @@ from vla_nav.policies.compact import CompactPolicy
 from vla_nav.policies.config import validate
 from vla_nav.policies.counts import count
 from vla_nav.runtimes.bundle import CONFIG_NAME, FamilyBundle, read_bundle
+from vla_nav.runtimes.ensemble import networks
 from vla_nav.simulation.scenario import SCENARIO_VERSION
 from vla_nav.training.card import peak_memory_gib
 from vla_nav.training.collect import collect
@@ -32,7 +33,7 @@ from vla_nav.training.distill_work import claim
 from vla_nav.training.export import export_policy, write_bundle
 from vla_nav.training.family.member import frame_folders
 from vla_nav.training.imitation import ImitationConfig, train
-from vla_nav.training.teacher import members, relabel
+from vla_nav.training.teacher import relabel
 
 # Neither a recipe's rounds nor an evaluation use these seeds.
 _FIRST_SEED, _SEEDS = 600_000, 50_000
@@ -147,7 +148,7 @@ def teacher_parameters(teacher: Sequence[Path]) -> int:
 
     Members of an ensemble that have no weight teach nothing and do not count.
     """
-    return sum(parameters(path) for bundle in teacher for path, weight in members(bundle)
+    return sum(parameters(path) for bundle in teacher for path, weight in networks(bundle)
                if weight)
 
 

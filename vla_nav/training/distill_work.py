@@ -11,8 +11,8 @@ from typing import Any
 
 from vla_nav.contracts import PolicyError
 from vla_nav.runtimes.bundle import CONFIG_NAME, sha256_of
+from vla_nav.runtimes.ensemble import networks
 from vla_nav.training.family.member import frame_folders
-from vla_nav.training.teacher import members
 
 _NAME = 'distill.json'
 _OF_A_RUN = ('checkpoint.safetensors', 'labels', 'own')
@@ -53,7 +53,7 @@ def _compare(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
 
 def _teacher(bundle: Path) -> list[list[Any]]:
     """Return who has a say, by the hash of a config.json, which has those of the weights."""
-    return [[sha256_of(path / CONFIG_NAME), weight] for path, weight in members(bundle)]
+    return [[sha256_of(path / CONFIG_NAME), weight] for path, weight in networks(bundle)]
 
 
 def _start(bundle: Path) -> str:

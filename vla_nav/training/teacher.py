@@ -16,8 +16,8 @@ from vla_nav.contracts import Frame, PolicyError
 from vla_nav.evaluation.rollout import STEP_NS
 from vla_nav.language.reader import Reading
 from vla_nav.runtimes import load_policy
-from vla_nav.runtimes.bundle import CONFIG_NAME, EnsembleBundle, read_bundle
-from vla_nav.runtimes.ensemble import Ensemble
+from vla_nav.runtimes.bundle import CONFIG_NAME, read_bundle
+from vla_nav.runtimes.ensemble import Ensemble, networks
 from vla_nav.runtimes.stepping import SteppingPolicy
 from vla_nav.spaces import OMNI_3D
 from vla_nav.training.family.simulated import intent_of
@@ -37,7 +37,7 @@ class Teacher:
         A teacher must look at pictures as small as the student's, and plan as far.
         """
         weighed = [(_member(path), weight) for bundle in bundles
-                   for path, weight in members(bundle)]
+                   for path, weight in networks(bundle)]
         self._members = [policy for policy, weight in weighed if weight > 0]
         self._all = Ensemble(weighed, 'teacher')
         spec = self._all.spec
@@ -67,19 +67,6 @@ class Teacher:
         found = [self._all.mean(chunks) for chunks in zip(*drives)]
         return (np.stack([OMNI_3D.normalise(chunk.velocities[:CHUNK]) for chunk in found]),
                 np.array([chunk.arrived for chunk in found], np.float32))
-
-
-def members(bundle: Path) -> list[tuple[Path, float]]:
-    """Return the bundles of single networks that a bundle stands for, with weights of sum 1.
-
-    Raises PolicyError.
-    """
-    config = read_bundle(bundle)
-    if not isinstance(config, EnsembleBundle):
-        return [(bundle, 1.0)]
-    total = sum(one.weight for one in config.members)
-    return [(path, weight * one.weight / total) for one in config.members
-            for path, weight in members(bundle / one.path)]
 
 
 def relabel(source: Path, target: Path, teacher: Sequence[Path], workers: int = 2) -> Path:
