@@ -80,7 +80,7 @@ def test_a_box_in_the_margin_alone_is_no_detection():
 @settings(max_examples=150, deadline=None)
 @given(_SIDES, _SIDES, _SIZES, st.data())
 def test_boxes_come_back_through_the_letterbox(height, width, size, data):
-    place = Letterbox.fit(height, width, size)
+    place = Letterbox.fit(height, width, size, square=data.draw(st.booleans()))
     assert max(place.rows, place.columns) == size and min(place.rows, place.columns) >= 1
     corners = sorted(data.draw(st.floats(0, width)) for _ in range(2)), sorted(
         data.draw(st.floats(0, height)) for _ in range(2))
@@ -94,7 +94,7 @@ def test_boxes_come_back_through_the_letterbox(height, width, size, data):
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 100), st.integers(1, 100))
 def test_the_picture_is_centred_and_grey_around(height, width):
-    place, target = Letterbox.fit(height, width, 32), blank(32)
+    place, target = Letterbox.fit(height, width, 32), blank((32, 32))
     place.fill(np.full((height, width, 3), (255, 51, 0), np.uint8), target)
     inside = np.zeros((32, 32), bool)
     inside[place.top:place.top + place.rows, place.left:place.left + place.columns] = True
@@ -102,6 +102,17 @@ def test_the_picture_is_centred_and_grey_around(height, width):
     np.testing.assert_allclose(target[:, ~inside], GREY / 255)
     below, right = 32 - place.top - place.rows, 32 - place.left - place.columns
     assert 0 <= below - place.top <= 1 and 0 <= right - place.left <= 1
+
+
+@given(_SIDES, _SIDES, st.integers(1, 20).map(lambda strides: 32 * strides))
+def test_a_shortened_input_is_what_the_square_had_of_the_picture(height, width, size):
+    square = Letterbox.fit(height, width, size)
+    place = Letterbox.fit(height, width, size, square=False)
+    assert (place.rows, place.columns) == (square.rows, square.columns)
+    for side, shown, before in zip(place.shape, (place.rows, place.columns),
+                                   (place.top, place.left)):
+        assert side % 32 == 0 and shown <= side < shown + 32
+        assert 0 <= (side - shown - before) - before <= 1
 
 
 @pytest.mark.parametrize('height, width, place', [

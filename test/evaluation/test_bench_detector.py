@@ -56,10 +56,12 @@ def test_the_page_holds_what_was_measured(result):
     (6.0, 12.0, 23.9, 250.0, {'faster_than_ultralytics'}),
     (6.0, 12.0, 24.0, 251.0, {'peak_mb'}),
 ])
-def test_limits_hold_for_two_threads(network, picture, theirs, memory, broken):
+@pytest.mark.parametrize('shape, alike', [((320, 320), 'square'), ((192, 320), 'rectangle')])
+def test_limits_hold_for_two_threads_and_an_input_of_the_same_shape(
+        shape, alike, network, picture, theirs, memory, broken):
     slow = {'network_ms': {'p50': 90.0}, 'picture_ms': {'p50': 90.0}}
-    found = judge({'peak_mb': memory, 'ultralytics_ms': {
-        'square': {'p50': theirs}, 'rectangle': {'p50': 1.0}}, 'threads': {
+    found = judge({'peak_mb': memory, 'input': list(shape), 'ultralytics_ms': {
+        alike: {'p50': theirs}, 'other': {'p50': 1.0}}, 'threads': {
         '1': slow, '2': {'network_ms': {'p50': network}, 'picture_ms': {'p50': picture}}}})
     assert {name for name, bound in found['bounds'].items() if not bound['passed']} == broken
     assert found['passed'] is not bool(broken)

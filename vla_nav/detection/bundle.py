@@ -34,7 +34,7 @@ class DetectorFiles(Strict):
 class DetectorConfig(Saved):
     """What ``config.json`` says of a detector.
 
-    ``image_size`` is the side of the square input in pixels; ``level`` and ``activation`` tell
+    ``image_size`` is the longer side of the input in pixels; ``level`` and ``activation`` tell
     which network it is; ``licence`` is that of the weights.
     """
 

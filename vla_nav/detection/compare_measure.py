@@ -79,11 +79,13 @@ def _precision(path: Path) -> str:
 
 
 def size_facts(candidate: Candidate) -> dict[str, Any]:
-    """Return parameters, GFLOPs for one picture, and the graphs' sizes in bytes.
+    """Return parameters, GFLOPs for one square picture, and the graphs' sizes in bytes.
 
     The fp16 size is computed from the fp32 graph where no such file is there.
     """
-    nodes = read_graph(candidate.graphs.get('fp32') or candidate.graphs[candidate.deployed])
+    size = candidate.config.image_size
+    nodes = read_graph(candidate.graphs.get('fp32') or candidate.graphs[candidate.deployed],
+                       (size, size))
     learned = [node for node in nodes if node.macs]
     sizes = {key: path.stat().st_size for key, path in candidate.graphs.items()}
     if 'fp32' in sizes and 'fp16' not in sizes:

@@ -32,7 +32,7 @@ class Detections:
 
 @dataclass(frozen=True)
 class DetectorSpec:
-    """What a caller must know of a detector: its classes, and the side of its square input.
+    """What a caller must know of a detector: its classes, and the longer side of its input.
 
     Boxes below ``score_threshold`` are not reported; of boxes of one class that overlap by more
     than ``iou_threshold`` only the best is. ``provider`` is what the network really runs on.

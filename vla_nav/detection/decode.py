@@ -20,7 +20,7 @@ def decode(output: NDArray[np.float32], place: Letterbox, score_threshold: float
            iou_threshold: float) -> Detections:
     """Return what float32 [4 + C, N] says is in the picture, in its pixels, best first.
 
-    Rows of ``output``: centre x and y, width, height (pixels of the letterboxed square), C class
+    Rows of ``output``: centre x and y, width, height (pixels of the letterboxed input), C class
     scores. Each column counts for its best class only. A box that lies in the grey margin alone
     is no detection.
     """

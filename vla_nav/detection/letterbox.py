@@ -1,4 +1,4 @@
-"""A picture of any size in the network's square, and the way back of boxes."""
+"""A picture of any size in the network's input, and the way back of boxes."""
 
 from __future__ import annotations
 
@@ -13,37 +13,45 @@ from vla_nav.detection.contracts import Detections, DetectorError
 
 # The grey of the margins that YOLO networks are trained with.
 GREY = 114
+# The coarsest stride: a network's input is so many pixels, or a multiple, high and wide.
+STRIDE = 32
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a picture of ``height`` x ``width`` lies in a square of ``size``, all in pixels.
+    """Where a picture of ``height`` x ``width`` lies in a network's input, all in pixels.
 
-    Shrunk or enlarged to ``rows`` x ``columns`` with its sides' ratio kept, and centred. Sizes are
-    rounded as ultralytics rounds them, so that both networks see the same.
+    Shrunk or enlarged to ``rows`` x ``columns`` with its sides' ratio kept, and centred in an
+    input of ``shape`` (height, width). Sizes are rounded as ultralytics rounds them, so that both
+    networks see the same.
     """
 
     height: int
     width: int
-    size: int
+    shape: tuple[int, int]
     rows: int
     columns: int
     top: int
     left: int
 
     @classmethod
-    def fit(cls, height: int, width: int, size: int) -> Letterbox:
-        """Return the place of a picture; raise DetectorError for an empty one."""
+    def fit(cls, height: int, width: int, size: int, square: bool = True) -> Letterbox:
+        """Return the place of a picture; raise DetectorError for an empty one.
+
+        The input is a square of ``size``, or without ``square`` as much of it as the picture
+        needs, in whole strides: for a picture of 16:9 three fifths of the computation.
+        """
         if height < 1 or width < 1:
             raise DetectorError(f'a picture of {width}x{height} pixels is empty: check the camera')
         scale = min(size / height, size / width)
         rows, columns = max(round(height * scale), 1), max(round(width * scale), 1)
+        shape = (size, size) if square else (_whole(rows), _whole(columns))
         # Of an odd number of grey rows, the bottom gets one more; columns likewise.
-        return cls(height, width, size, rows, columns,
-                   round((size - rows) / 2 - 0.1), round((size - columns) / 2 - 0.1))
+        return cls(height, width, shape, rows, columns, round((shape[0] - rows) / 2 - 0.1),
+                   round((shape[1] - columns) / 2 - 0.1))
 
     def fill(self, image: NDArray[np.uint8], target: NDArray[np.float32]) -> None:
-        """Write uint8 [height, width, 3] RGB into float32 [3, size, size], 0 to 1.
+        """Write uint8 [height, width, 3] RGB into float32 [3, *shape], 0 to 1.
 
         What is around the picture is left as it is: see :func:`blank`.
         """
@@ -59,7 +67,7 @@ class Letterbox:
         np.divide(fitted.transpose(2, 0, 1), np.float32(255), out=place)
 
     def undo(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return boxes [N, 4] of the square (left, top, right, bottom) in the picture's pixels.
+        """Return boxes [N, 4] of the input (left, top, right, bottom) in the picture's pixels.
 
         What sticks out of the picture is cut off.
         """
@@ -69,9 +77,13 @@ class Letterbox:
         return np.clip((boxes - shift) / gains, np.float32(0), limits)
 
 
-def blank(size: int) -> NDArray[np.float32]:
-    """Return a grey square float32 [3, size, size], 0 to 1."""
-    return np.full((3, size, size), GREY / 255, np.float32)
+def _whole(pixels: int) -> int:
+    return -(-pixels // STRIDE) * STRIDE
+
+
+def blank(shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a grey input float32 [3, *shape], 0 to 1."""
+    return np.full((3, *shape), GREY / 255, np.float32)
 
 
 def enlarged(found: Detections, size: tuple[int, int], shape: tuple[int, ...]) -> Detections:

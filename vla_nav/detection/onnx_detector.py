@@ -15,7 +15,7 @@ from vla_nav.detection.letterbox import Letterbox, blank, enlarged
 from vla_nav.observations.decode import Buffer, compressed_size, decode_compressed
 from vla_nav.runtimes.sessions import start_session
 
-_INPUT = 'export it with a fixed square input, in fp32 and with batch 1'
+_INPUT = 'export it in fp32 and with batch 1, its input square or of any size'
 _RAW = 'export it with nms=False, end2end=False and half=False, as `vla-nav detector export` does'
 
 
@@ -29,7 +29,10 @@ def load_detector(folder: str | Path, threads: int = 1, provider: str = 'auto') 
 
 
 class OnnxDetector:
-    """A :class:`vla_nav.detection.contracts.Detector` of a bundle; not for two threads at once."""
+    """A :class:`vla_nav.detection.contracts.Detector` of a bundle; not for two threads at once.
+
+    A graph that takes any height and width is given as much of the square as a picture needs.
+    """
 
     def __init__(self, directory: Path, config: DetectorConfig, threads: int = 1,
                  provider: str = 'auto') -> None:
@@ -41,10 +44,16 @@ class OnnxDetector:
         self._session, self.fallback = started.session, started.fallback
         self.spec = DetectorSpec(config.name, config.classes, config.image_size,
                                  config.score_threshold, config.iou_threshold, started.provider)
-        self._name = self._input_name()
-        self._input = blank(config.image_size)
+        self._name, self._square = self._input_name()
+        self._input = blank((config.image_size, config.image_size))
         self._place: Letterbox | None = None
         self._check(self._run())
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """Return the height and width of the input that the last picture was put in."""
+        height, width = self._input.shape[1:]
+        return height, width
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Return what is in uint8 [H, W, 3] RGB; raise DetectorError for no numbers."""
@@ -73,10 +82,8 @@ class OnnxDetector:
         height, width = image.shape[:2]
         place = self._place
         if place is None or (place.height, place.width) != (height, width):
-            place = Letterbox.fit(height, width, self.spec.image_size)
-            # The margins of the picture before it, of another shape.
-            self._input[:] = blank(self.spec.image_size)
-            self._place = place
+            place = self._place = Letterbox.fit(height, width, self.spec.image_size, self._square)
+            self._input = blank(place.shape)
         place.fill(image, self._input)
         return place
 
@@ -94,7 +101,8 @@ class OnnxDetector:
         except Exception as error:  # ONNX Runtime's errors have no common base of their own
             raise DetectorError(f'{self.source}: the network failed to run: {error}') from error
 
-    def _input_name(self) -> str:
+    def _input_name(self) -> tuple[str, bool]:
+        """Return the input's name, and whether it is a square of one size."""
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         size = self.spec.image_size
         shapes = [(value.type, value.shape) for value in inputs]
@@ -105,7 +113,7 @@ class OnnxDetector:
         if len(outputs) != 1:
             raise DetectorError(f'{self.source}: it has {len(outputs)} outputs where a detector '
                                 f'has one; {_RAW}')
-        return str(inputs[0].name)
+        return str(inputs[0].name), any(isinstance(side, int) for side in inputs[0].shape[2:])
 
     def _check(self, output: Any) -> None:
         """Tell an output of another layout from the one that :func:`decode` reads."""

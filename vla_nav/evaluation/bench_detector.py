@@ -72,7 +72,8 @@ def measure(detector: str, plan: Plan,
         times = _interleaved(turns, len(files), plan, note)
         rates = {str(threads): machine.measured_rates(threads) for threads in THREADS}
         graph = Path(folder) / config.files.detector.name
-        floors = {name: machine.floor_ms(rate, graph.stat().st_size, _operations(graph))
+        taken = detectors[max(THREADS)].input_shape
+        floors = {name: machine.floor_ms(rate, graph.stat().st_size, _operations(graph, taken))
                   for name, rate in rates.items()}
         process = _fresh_process(folder, files)
     rows = {name: {'network_ms': percentiles_ms(times[name][0]),
@@ -81,6 +82,7 @@ def measure(detector: str, plan: Plan,
     others = {name: percentiles_ms(times[name][0]) for name in peers}
     result = {
         'detector': detector, 'name': config.name, 'image_size': config.image_size,
+        'input': list(taken),
         'graph': graph.name, 'machine': machine.describe(), 'rates': rates,
         'steps': plan.steps, 'warm_up': plan.warm_up, 'against': plan.against,
         'pictures': len(jpegs), 'picture': _about(jpegs[0], bool(plan.files)),
@@ -94,8 +96,10 @@ def judge(result: dict[str, Any]) -> dict[str, Any]:
     figures = {'network_p50_ms': own['network_ms']['p50'],
                'picture_p50_ms': own['picture_ms']['p50'], 'peak_mb': result['peak_mb']}
     if result['ultralytics_ms']:
+        height, width = result['input']
+        alike = 'square' if height == width else 'rectangle'
         figures['faster_than_ultralytics'] = (
-            result['ultralytics_ms']['square']['p50'] / own['picture_ms']['p50'])
+            result['ultralytics_ms'][alike]['p50'] / own['picture_ms']['p50'])
     bounds = {name: {'value': value, 'limit': LIMITS[name], 'passed': bool(
         value >= LIMITS[name] if name in _AT_LEAST else value <= LIMITS[name])}
         for name, value in figures.items()}
@@ -150,13 +154,13 @@ def _about(jpeg: bytes, own: bool) -> str:
     return f'{width}x{height}, {len(jpeg) // 1000} kB, {"given" if own else "drawn"}'
 
 
-def _operations(graph: Path) -> int | None:
+def _operations(graph: Path, picture: tuple[int, int]) -> int | None:
     """Return the operations for one picture, two for each multiplication; None without onnx."""
     try:
         from vla_nav.detection.npu.graph import read_graph
     except ImportError:
         return None
-    return 2 * sum(node.macs for node in read_graph(graph))
+    return 2 * sum(node.macs for node in read_graph(graph, picture))
 
 
 def _fresh_process(folder: str, files: Sequence[str]) -> dict[str, float]:

@@ -43,7 +43,8 @@ def markdown(result: Mapping[str, Any]) -> str:
             f'{floor["operations"] / 1e9:.2f} GFLOP a picture')
     against = (f' Ultralytics ran {result["against"]} in a process of its own, taking turns with '
                'the detector on the same files.' if result['against'] else '')
-    lines = [f'# {result["name"]} at {result["image_size"]} pixels', '',
+    height, width = result['input']
+    lines = [f'# {result["name"]} at {result["image_size"]} pixels, input {width}x{height}', '',
              *table_lines(_COLUMNS, rows(result)), '',
              *table_lines(('2 threads', 'measured', 'limit', 'kept'), bounds(result)), '',
              f'{machine["processor"]}, {machine["cores"]} cores; {versions}. {result["graph"]}; '

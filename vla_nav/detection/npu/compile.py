@@ -34,7 +34,7 @@ def compile_network(model: nn.Module, image_size: int, target: Target, work: Pat
     """
     if target.compiler == 'ethos-n':
         from vla_nav.detection.training.graph import export_graph
-        graph = as_run(export_graph(model, image_size, softmax=True))
+        graph = as_run(export_graph(model, image_size, for_npu=True))
         return judge(nodes_of(graph), image_size, target)
     converted = by_route(route, model, image_size, noise(image_size) if pictures is None
                          else pictures, work, target)

@@ -67,16 +67,31 @@ class Node:
         return out * inner
 
 
-def read_graph(path: Path) -> list[Node]:
+def read_graph(path: Path, picture: tuple[int, int] | None = None) -> list[Node]:
     """Return the nodes of an ONNX file that compute something, in order.
 
-    Raises NpuError where the file is no ONNX graph, or the shapes depend on the input.
+    ``picture`` is the height and width of a graph that takes any. Raises NpuError where the file
+    is no ONNX graph, or the shapes depend on the input.
     """
     try:
-        model = as_run(onnx.load(path))
+        model = onnx.load(path)
+        if picture is not None:
+            _fix(model.graph, picture)
+        model = as_run(model)
     except Exception as error:  # protobuf and onnx have no common one
         raise NpuError(f'{path}: cannot be read as ONNX: {error}; export it again') from error
     return nodes_of(model, str(path))
+
+
+def _fix(graph: onnx.GraphProto, picture: tuple[int, int]) -> None:
+    """Give the pictures that a graph takes a size where they have none."""
+    del graph.value_info[:]  # sizes that were words
+    for output in graph.output:
+        output.type.tensor_type.ClearField('shape')
+    sides = graph.input[0].type.tensor_type.shape.dim[2:]
+    for side, size in zip(sides, picture):
+        if not side.HasField('dim_value'):
+            side.dim_value = size
 
 
 def as_run(model: onnx.ModelProto) -> onnx.ModelProto:

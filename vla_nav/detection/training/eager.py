@@ -24,8 +24,8 @@ class EagerDetector:
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Return what is in uint8 [H, W, 3] RGB."""
         height, width = image.shape[:2]
-        place = Letterbox.fit(height, width, self.spec.image_size)
-        filled = blank(self.spec.image_size)
+        place = Letterbox.fit(height, width, self.spec.image_size, square=False)
+        filled = blank(place.shape)
         place.fill(image, filled)
         with torch.inference_mode():
             output, _ = self._model(torch.from_numpy(filled)[None].to(self._device))

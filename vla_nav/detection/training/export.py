@@ -64,7 +64,7 @@ def add_graph(source: Source, precision: Precision, dataset: Dataset,
 def _write(source: Source, precision: Precision, dataset: Dataset, path: Path) -> None:
     graph = export_graph(source.model, source.config.image_size)
     if precision == 'int8':
-        quantise(graph, calibration(dataset, source.config.image_size), path)
+        quantise(graph, calibration(dataset, source.config.image_size, square=False), path)
     else:
         onnx.save_model(halve(graph) if precision == 'fp16' else graph, path)
     count = None if precision == 'int8' else verify.count_activations(source.model)
@@ -113,13 +113,19 @@ def add_npu_graph(source: Source, to: Literal['tflite', 'tosa'], dataset: Datase
                 for i, path in enumerate(made.graphs)]
 
 
-def calibration(dataset: Dataset, image_size: int) -> Iterator[NDArray[np.float32]]:
-    """Yield training pictures, evenly over all of them, as the network takes them."""
+def calibration(dataset: Dataset, image_size: int, square: bool = True
+                ) -> Iterator[NDArray[np.float32]]:
+    """Yield training pictures, evenly over all of them, as the network takes them.
+
+    ``square`` as an NPU takes them, whose compilers know one size; otherwise as a robot does.
+    """
     files = dataset.pictures('train')
     for number in np.linspace(0, len(files) - 1, min(CALIBRATION, len(files))).round().astype(int):
-        image, filled = read_picture(files[number]), blank(image_size)
+        image = read_picture(files[number])
         height, width = image.shape[:2]
-        Letterbox.fit(height, width, image_size).fill(image, filled)
+        place = Letterbox.fit(height, width, image_size, square)
+        filled = blank(place.shape)
+        place.fill(image, filled)
         yield filled[None]
 
 

@@ -22,28 +22,31 @@ from vla_nav.export.eight_bits import static
 
 OPSET = 18
 INPUT, OUTPUT = 'images', 'output0'
+_ANY_SIZE = {INPUT: {2: 'height', 3: 'width'}, OUTPUT: {2: 'boxes'}}
 Precision = Literal['fp32', 'fp16', 'int8']
 # What a bundle calls its graphs.
 FILES: dict[Precision, str] = {'fp32': 'detector.onnx', 'fp16': 'detector_fp16.onnx',
                                'int8': 'detector_int8.onnx'}
 
 
-def export_graph(model: nn.Module, image_size: int, softmax: bool = False) -> ModelProto:
-    """Return the fp32 graph: ``images`` [1, 3, S, S] to boxes and scores [1, 4 + C, N].
+def export_graph(model: nn.Module, image_size: int, for_npu: bool = False) -> ModelProto:
+    """Return the fp32 graph: ``images`` [1, 3, H, W] to boxes and scores [1, 4 + C, N].
 
-    ``softmax`` keeps ultralytics' own operators for the bins of a distance, which are slower.
+    It takes any height and width in whole strides. ``for_npu`` only squares of ``image_size``,
+    since an NPU's compiler knows one size, and ultralytics' own operators for the bins of a
+    distance, which are slower on a processor.
     """
     model = copy.deepcopy(model).to('cpu', torch.float32).eval()
     with ultralytics('nn.modules') as modules:
         model.fuse(verbose=False)  # type: ignore[operator]
         for module in model.modules():
             if isinstance(module, modules.Detect):
-                module.export, module.format = True, 'onnx'
+                module.export, module.format, module.dynamic = True, 'onnx', not for_npu
             elif isinstance(module, modules.C2f):
                 module.forward = module.forward_split  # one Split node, no computed slices
-            elif isinstance(module, modules.DFL) and not softmax:
+            elif isinstance(module, modules.DFL) and not for_npu:
                 module.forward = _mean_bin
-        return _simple(_traced(model, image_size))
+        return _simple(_traced(model, image_size, {} if for_npu else _ANY_SIZE))
 
 
 def _mean_bin(logits: Tensor) -> Tensor:
@@ -60,13 +63,13 @@ def _mean_bin(logits: Tensor) -> Tensor:
     return (weighted / total).view(batch, 4, anchors)
 
 
-def _traced(model: nn.Module, image_size: int) -> bytes:
+def _traced(model: nn.Module, image_size: int, free: dict[str, dict[int, str]]) -> bytes:
     with torch.inference_mode(), io.BytesIO() as buffer:
         # This exporter names nodes by their module, which the verifier's findings show.
         torch.onnx.export(model, (torch.zeros(1, 3, image_size, image_size),),
                           buffer,  # type: ignore[arg-type]  # as the library's text has it
                           opset_version=OPSET, dynamo=False, input_names=[INPUT],
-                          output_names=[OUTPUT])
+                          output_names=[OUTPUT], dynamic_axes=free)
         return buffer.getvalue()
 
 
@@ -95,14 +98,17 @@ def halve(graph: ModelProto) -> ModelProto:
 def quantise(graph: ModelProto, pictures: Iterable[NDArray[np.float32]], path: Path) -> None:
     """Write the graph with eight-bit operators, their ranges taken over ``pictures``.
 
-    Pictures are float32 [1, 3, S, S] as the network takes them. The decoding stays in float: boxes
+    Pictures are float32 [1, 3, H, W] as the network takes them. The decoding stays in float: boxes
     in pixels and scores up to 1 would share one scale where they are joined, and nothing be found.
+    So does the first convolution, whose three channels are too few for eight-bit kernels.
     """
     from onnxruntime.quantization import quant_utils
     graph = copy.deepcopy(graph)
     quant_utils.add_pre_process_metadata(graph)  # or it asks to do again what export_graph did
     static(graph, path, ({INPUT: picture} for picture in pictures),
-           nodes_to_exclude=decoding(graph))
+           nodes_to_exclude=decoding(graph) + [
+               node.name for node in graph.graph.node
+               if node.op_type == 'Conv' and INPUT in node.input])
     small = onnx.load(path)
     del small.graph.value_info[:]  # the shapes between, which a robot does not read
     onnx.save_model(small, path)
@@ -118,6 +124,7 @@ def decoding(graph: ModelProto) -> list[str]:
         if node is None or node.name in found:
             continue
         found[node.name] = node
-        if node.op_type != 'Conv':
+        # Sizes, from which the boxes' places follow, are asked of tensors far before the head.
+        if node.op_type not in ('Conv', 'Shape'):
             waiting += node.input
     return list(found)
