@@ -110,8 +110,8 @@ _OWN_START = (
     'teacher: that the bound is met does not show that skill was transferred '
     '(docs/deployment.md).')
 _EXPORTED = (
-    'As slow models run: exported by `vla-nav export`, with its memory by itself, which keeps pace '
-    'with time. The shipped file, of a quick model, has no such part (docs/deployment.md).')
+    'As slow models run: exported by `vla-nav export`, with its memory by itself, which keeps '
+    'pace with time. The shipped file, of a quick model, has no such part (docs/deployment.md).')
 _BASELINE = (
     'What is above 2 is noise of the run of one process, which the other is divided by: two cores '
     'cannot give more.')
