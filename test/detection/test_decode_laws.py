@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from vla_nav.detection.decode import MAX_DETECTIONS, decode, suppress
+from vla_nav.detection.decode import MAX_DETECTIONS, decode, lowest, suppress
 from vla_nav.detection.letterbox import GREY, Letterbox, blank
 
 _SIDES = st.integers(1, 3000)
@@ -45,6 +45,27 @@ def test_suppression_keeps_what_the_plain_way_keeps(found, threshold):
     boxes, scores, classes = _arrays(found)
     assert suppress(boxes, scores, classes, threshold).tolist() == _suppress_slowly(
         boxes.astype(np.float64), scores, classes, threshold)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(_BOX, min_size=1, max_size=40), st.floats(0.05, 0.95))
+def test_a_foot_is_the_lowest_that_the_network_was_half_as_sure_of(found, threshold):
+    boxes, scores, classes = _arrays(found)
+    kept = suppress(boxes, scores, classes, threshold)
+    wide = boxes.astype(np.float64)
+    for best, foot in zip(kept, lowest(boxes, scores, classes, kept, threshold)):
+        assert foot == max(boxes[i, 3] for i in range(len(boxes)) if i == best or (
+            classes[i] == classes[best] and scores[i] >= np.float32(0.5) * scores[best]
+            and _iou(wide[i], wide[best]) > threshold))
+
+
+def test_feet_are_in_the_pixels_of_the_picture():
+    place = Letterbox.fit(360, 640, 320)
+    columns = [[160, 160, 160], [150, 155, 165], [80, 80, 80], [60, 70, 90], [0.8, 0.7, 0.3]]
+    found = decode(np.float32(columns), place, 0.25, 0.5)
+    assert found.boxes.tolist() == [[240, 100, 400, 220]]
+    assert found.feet.tolist() == [240]
+    assert found.standing().tolist() == [[240, 100, 400, 240]]
 
 
 def test_at_most_300_are_kept_the_best():

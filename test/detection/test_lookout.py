@@ -16,12 +16,13 @@ class Fake:
 
     spec = DetectorSpec('fake', ('box',), 64, 0.25, 0.7)
     boxes = [BOX]
+    lower = 0.0
 
     def detect(self, image):
-        scale = image.shape[1] / WIDTH
-        return Detections(np.float32(self.boxes).reshape(-1, 4) * np.float32(scale),
-                          np.ones(len(self.boxes), np.float32),
-                          np.zeros(len(self.boxes), np.int64))
+        scale = np.float32(image.shape[1] / WIDTH)
+        boxes = np.float32(self.boxes).reshape(-1, 4) * scale
+        return Detections(boxes, np.ones(len(boxes), np.float32), np.zeros(len(boxes), np.int64),
+                          boxes[:, 3] + scale * np.float32(self.lower) if self.lower else None)
 
 
 PICTURE = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
@@ -34,6 +35,17 @@ def test_boxes_become_points_and_are_in_pixels_of_the_full_picture():
     for sighting in (whole, reduced):
         assert sighting.detections.boxes.tolist() == [list(BOX)]
         assert sighting.obstacles == pytest.approx(GROUND.place([BOX]).points)
+
+
+def test_a_thing_stands_where_its_foot_may_be_and_its_box_stays_as_it_is():
+    detector = Fake()
+    detector.lower = 10.0
+    left, top, right, bottom = BOX
+    for picture in (PICTURE, PICTURE[::2, ::2]):
+        sighting = Lookout(detector).look(picture, SIZE, GROUND, None, 1)
+        assert sighting.detections.boxes.tolist() == [list(BOX)]
+        assert sighting.obstacles == pytest.approx(
+            GROUND.place([(left, top, right, bottom + 10.0)]).points)
 
 
 def test_without_a_camera_that_is_known_there_are_boxes_but_no_obstacles():

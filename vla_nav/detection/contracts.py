@@ -19,15 +19,24 @@ class Detections:
 
     ``boxes`` float32 [N, 4]: left, top, right, bottom in pixels of the picture that was given;
     ``scores`` float32 [N] in [0, 1]; ``classes`` int64 [N], numbers of ``DetectorSpec.classes``.
+    ``feet`` float32 [N]: the row that each may reach down to; None where that is its box's own
+    lower edge.
     """
 
     boxes: NDArray[np.float32]
     scores: NDArray[np.float32]
     classes: NDArray[np.int64]
+    feet: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.scores)
+
+    def standing(self) -> NDArray[np.float32]:
+        """Return the boxes [N, 4] drawn down to the feet: what an obstacle is placed by."""
+        if self.feet is None:
+            return self.boxes
+        return np.column_stack((self.boxes[:, :3], self.feet))
 
 
 @dataclass(frozen=True)

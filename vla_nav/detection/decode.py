@@ -1,4 +1,4 @@
-"""From the network's numbers to boxes: threshold, and non-maximum suppression class by class."""
+"""From the network's numbers to boxes: threshold, non-maximum suppression by class, and feet."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from vla_nav.detection.letterbox import Letterbox
 # The limits of ultralytics.
 MAX_CANDIDATES = 30_000
 MAX_DETECTIONS = 300
+# A box that gave way to a better one says where the thing's foot may be if it scored this share.
+_FOOT_SHARE = 0.5
 
 
 def decode(output: NDArray[np.float32], place: Letterbox, score_threshold: float,
@@ -31,10 +33,12 @@ def decode(output: NDArray[np.float32], place: Letterbox, score_threshold: float
     boxes: Any = np.concatenate((candidates[:2] - half, candidates[:2] + half)).T
     scores, classes = best[columns], candidates[4:].argmax(axis=0)
     kept = suppress(boxes, scores, classes, iou_threshold)
-    boxes = place.undo(boxes[kept])
+    standing = boxes[kept]
+    standing[:, 3] = lowest(boxes, scores, classes, kept, iou_threshold)
+    boxes, feet = place.undo(boxes[kept]), place.undo(standing)[:, 3]
     inside = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
     kept = kept[inside]
-    return Detections(boxes[inside], scores[kept], classes[kept])
+    return Detections(boxes[inside], scores[kept], classes[kept], feet[inside])
 
 
 def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32],
@@ -55,3 +59,23 @@ def suppress(boxes: NDArray[np.float32], scores: NDArray[np.float32],
     kept = suppress_boxes(rectangles, scores, 0.0, iou_threshold, top_k=MAX_CANDIDATES)
     # A column before OpenCV 4.5.4, and a tuple where nothing is left.
     return np.asarray(kept, np.int64).reshape(-1)[:MAX_DETECTIONS]
+
+
+def lowest(boxes: NDArray[np.float32], scores: NDArray[np.float32], classes: NDArray[np.int64],
+           kept: NDArray[np.int64], iou_threshold: float) -> NDArray[np.float32]:
+    """Return the lowest lower edge [K] of each kept box and of those [N, 4] that gave way to it.
+
+    The best box of a thing that hardly differs from the floor, or whose near corner reaches below
+    its face, often ends too high, and the thing would seem farther away than it is. Of what
+    overlaps it enough to have been left out, a box at least half as sure counts for the foot.
+    """
+    sizes = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    feet = boxes[kept, 3].copy()
+    for number, best in enumerate(kept):
+        corners = (np.maximum(boxes[:, :2], boxes[best, :2]),
+                   np.minimum(boxes[:, 2:], boxes[best, 2:]))
+        shared = np.clip(corners[1] - corners[0], 0, None).prod(axis=1)
+        alike = ((shared > iou_threshold * (sizes + sizes[best] - shared))
+                 & (classes == classes[best]) & (scores >= _FOOT_SHARE * scores[best]))
+        feet[number] = boxes[alike, 3].max(initial=feet[number])
+    return feet

@@ -95,4 +95,5 @@ def enlarged(found: Detections, size: tuple[int, int], shape: tuple[int, ...]) -
     # of the full picture.
     factor = np.float32(round(max(size) / max(shape[:2])))
     boxes = np.minimum(found.boxes * factor, np.array([width, height] * 2, np.float32))
-    return replace(found, boxes=boxes)
+    feet = None if found.feet is None else np.minimum(found.feet * factor, np.float32(height))
+    return replace(found, boxes=boxes, feet=feet)

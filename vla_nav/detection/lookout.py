@@ -69,14 +69,15 @@ class Lookout:
         found = enlarged(self._detector.detect(picture), size, picture.shape)
         if ground is None:
             return Sighting(found, None)
-        feet = ground.place(found.boxes)
+        standing = found.standing()
+        feet = ground.place(standing)
         if pose is None:
             self.clear()
             return Sighting(found, _nearest(feet, ground))
         self._pass_time(pose, stamp_ns)
         if self._memory.jumps(pose, self._clock_ns):
             self._free.clear()
-        feet = self._free.sift(feet, found.boxes, ground, pose, stamp_ns)
+        feet = self._free.sift(feet, standing, ground, pose, stamp_ns)
         return Sighting(found, self._memory.update(feet, ground, pose, self._clock_ns))
 
     def _pass_time(self, pose: Pose, stamp_ns: int) -> None:
